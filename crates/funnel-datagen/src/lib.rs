@@ -1,0 +1,1 @@
+//! Seeded traffic simulator with its ground truth.

@@ -1,0 +1,1 @@
+//! What we add to DataFusion: funnel aggregate functions.

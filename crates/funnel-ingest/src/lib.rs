@@ -1,0 +1,1 @@
+//! Kafka to batches to the lake, exactly once.

@@ -1,0 +1,1 @@
+//! The lake: Delta append with offsets, ledger, table provider.

@@ -1,0 +1,1 @@
+//! The funnel algorithm as a pure state machine over plain slices.

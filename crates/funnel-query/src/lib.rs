@@ -1,0 +1,1 @@
+//! A session over the lake: tables, views, named queries, funnel definitions, marts.

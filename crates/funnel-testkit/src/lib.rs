@@ -1,0 +1,1 @@
+//! Real-Kafka launcher, producers and golden scenario for tests.

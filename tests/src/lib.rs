@@ -1,0 +1,1 @@
+//! Lanes of tests over the whole product; see `tests/`.
