@@ -1,1 +1,39 @@
-//! The lake: Delta append with offsets, ledger, table provider.
+//! The lake: Delta tables with Kafka offsets inside their commits.
+//!
+//! | Module | What it holds |
+//! | --- | --- |
+//! | [`lake`] | one directory with its tables and its format version |
+//! | [`table`] | one Delta table: its log state, its snapshots, its maintenance |
+//! | [`commit`] | appending rows and offsets in one step, compared with what is stored |
+//! | [`writer`], [`stats`] | Parquet files and their statistics |
+//! | [`ledger`] | what became of every offset |
+//! | [`recovery`] | what a restarted ingestor has to know |
+//! | [`halts`] | partitions that must not go on by themselves |
+//! | [`audit`] | proof of the accounting from the tables alone |
+//! | [`provider`] | DataFusion's view of a Delta table |
+
+pub mod audit;
+pub mod commit;
+pub mod error;
+pub mod halts;
+pub mod lake;
+pub mod ledger;
+mod log;
+pub mod provider;
+pub mod recovery;
+mod rows;
+pub mod stats;
+mod storage;
+pub mod table;
+pub mod writer;
+
+pub use audit::{AuditReport, PartitionTotals, Problem, audit};
+pub use commit::{Commit, OffsetAdvance, OffsetKey, Outcome};
+pub use error::{ErrorKind, LakeError, Result};
+pub use halts::Halt;
+pub use lake::{FORMAT_VERSION, Lake};
+pub use ledger::{FoldSummary, LedgerEntry, LedgerKind};
+pub use provider::{DeltaTableProvider, table_provider};
+pub use recovery::{Coordinate, RecentEvent};
+pub use table::{DeltaLog, FileEntry, Snapshot};
+pub use writer::{DataFile, encode_files};
