@@ -1,0 +1,23 @@
+# The two commands of the README, and what they are made of.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# A folder outside the clone makes a second clone's build warm.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export FUNNEL_DEMO_DIR ?= $(CURDIR)/funnel-demo
+
+.PHONY: help demo test lint
+help:
+	@echo "make demo   build, run the main job on the embedded Kafka, print the funnel"
+	@echo "make test   install what is missing, then run the whole suite"
+	@echo "make lint   format, clippy, docs"
+
+demo:
+	cargo build --locked -p funnel-cli
+	"$(CARGO_TARGET_DIR)/debug/funnel" demo --dir "$(FUNNEL_DEMO_DIR)"
+
+test:
+	scripts/test
+
+lint:
+	scripts/test format clippy docs
