@@ -1,1 +1,23 @@
 //! A session over the lake: tables, views, named queries, funnel definitions, marts.
+//!
+//! | Module | What it holds |
+//! | --- | --- |
+//! | [`session`] | one SQL session: tables of a lake, views, functions |
+//! | [`enrich`] | `events_enriched`: what a row can only know from other rows |
+//! | [`views`] | `sessions`, `offers`, `chats`, `conversions` |
+//! | [`funnel`] | funnel definitions and how they become counts |
+//! | [`report`] | one funnel over a range of days |
+//! | [`named`] | `queries/*.sql` with bound parameters |
+//! | [`publish`] | the marts of closed days |
+
+pub mod enrich;
+pub mod error;
+pub mod funnel;
+pub mod named;
+pub mod publish;
+pub mod report;
+pub mod session;
+pub mod views;
+
+pub use error::{ErrorKind, QueryError, Result};
+pub use session::{QueryOptions, QuerySession};

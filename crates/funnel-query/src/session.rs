@@ -1,0 +1,181 @@
+//! A SQL session: the tables of one lake, the views over them, our functions.
+
+mod tables;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{DataFrame, SessionContext};
+use funnel_engine::SessionBuilder;
+use funnel_lake::Lake;
+
+use crate::enrich::{EnrichRules, EnrichedProvider};
+use crate::error::{ErrorKind, QueryError, Result};
+use crate::views;
+
+/// The tables that come from the lake.
+pub const LAKE_TABLES: [&str; 3] = ["events", "rejects", "ledger"];
+
+/// What a session has to know beside its tables.
+#[derive(Debug, Clone, Default)]
+pub struct QueryOptions {
+    /// Time zone of each account; an account that is not named reports in UTC.
+    pub accounts: BTreeMap<String, Tz>,
+    /// What all queries of the session may hold in memory together, in bytes. `None`: no limit.
+    pub memory_limit: Option<usize>,
+    /// Sessions and chats still open at this instant have the outcome `in_progress`.
+    /// `None`: the time at which the session is made.
+    pub as_of: Option<DateTime<Utc>>,
+    /// How many partitions a plan is spread over. `None`: one per core.
+    pub target_partitions: Option<usize>,
+}
+
+impl QueryOptions {
+    /// The time zone in which `account` reports.
+    pub fn time_zone(&self, account: &str) -> Tz {
+        self.accounts.get(account).copied().unwrap_or(Tz::UTC)
+    }
+}
+
+/// A SQL session over one state of a lake, or over no lake at all.
+///
+/// Tables `events`, `rejects`, `ledger`; views `events_enriched`, `sessions`, `offers`, `chats`,
+/// `conversions`. The session sees the lake as it was when the session was made.
+pub struct QuerySession {
+    ctx: SessionContext,
+    lake: Option<Lake>,
+    options: QueryOptions,
+    as_of: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for QuerySession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QuerySession")
+            .field("lake", &self.lake.as_ref().map(|lake| lake.url().as_str()))
+            .field("options", &self.options)
+            .field("as_of", &self.as_of)
+            .finish_non_exhaustive()
+    }
+}
+
+impl QuerySession {
+    /// A session over the newest state of `lake`.
+    pub async fn open(lake: &Lake, options: QueryOptions) -> Result<Self> {
+        let mut session = Self::without_lake(options)?;
+        let read = |name: &'static str| {
+            move |source| QueryError::lake(format!("could not read table `{name}`"), source)
+        };
+        let events = lake.events_provider().await.map_err(read("events"))?;
+        let rejects = lake.rejects_provider().await.map_err(read("rejects"))?;
+        let ledger = lake.ledger_provider().await.map_err(read("ledger"))?;
+        session.add_table("rejects", rejects)?;
+        session.add_table("ledger", ledger)?;
+        session.add_events(events).await?;
+        session.lake = Some(lake.clone());
+        Ok(session)
+    }
+
+    /// A session with our functions and no tables; see [`Self::register_table`].
+    pub fn without_lake(options: QueryOptions) -> Result<Self> {
+        let mut builder = SessionBuilder::new();
+        if let Some(bytes) = options.memory_limit {
+            builder = builder.memory_limit(bytes);
+        }
+        if let Some(partitions) = options.target_partitions {
+            builder = builder.target_partitions(partitions);
+        }
+        let ctx = builder.build().map_err(|source| {
+            QueryError::new(ErrorKind::Config, "could not make a query session").with_source(source)
+        })?;
+        let as_of = options.as_of.unwrap_or_else(Utc::now);
+        Ok(Self {
+            ctx,
+            lake: None,
+            options,
+            as_of,
+        })
+    }
+
+    /// A session whose `events` are `batches` (of the events schema), with every view over them.
+    pub async fn from_batches(batches: Vec<RecordBatch>, options: QueryOptions) -> Result<Self> {
+        let session = Self::without_lake(options)?;
+        let schema = match batches.first() {
+            Some(batch) => batch.schema(),
+            None => funnel_events::events_schema(),
+        };
+        let events = MemTable::try_new(schema, vec![batches])
+            .map_err(|source| QueryError::query("could not take the event batches", source))?;
+        session.add_events(Arc::new(events)).await?;
+        Ok(session)
+    }
+
+    /// The DataFusion context behind this session.
+    pub fn ctx(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// The lake that this session reads, if any.
+    pub fn lake(&self) -> Option<&Lake> {
+        self.lake.as_ref()
+    }
+
+    /// What the session was made with.
+    pub fn options(&self) -> &QueryOptions {
+        &self.options
+    }
+
+    /// The instant that decides what is still in progress.
+    pub fn as_of(&self) -> DateTime<Utc> {
+        self.as_of
+    }
+
+    /// Plans one SQL query.
+    pub async fn sql(&self, text: &str) -> Result<DataFrame> {
+        self.ctx
+            .sql(text)
+            .await
+            .map_err(|source| QueryError::query("could not plan the query", source))
+    }
+
+    /// Runs one SQL query and gives all of its rows.
+    pub async fn collect(&self, text: &str) -> Result<Vec<RecordBatch>> {
+        self.sql(text)
+            .await?
+            .collect()
+            .await
+            .map_err(|source| QueryError::query("could not run the query", source))
+    }
+
+    /// Makes `path` readable as table `name`: a Parquet file, a directory of Parquet files, or a
+    /// Delta table. A table of that name that exists is replaced.
+    pub async fn register_table(&self, name: &str, path: &str) -> Result<()> {
+        let provider = tables::open(&self.ctx, name, path).await?;
+        self.add_table(name, provider)
+    }
+
+    fn add_table(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+        let table = TableReference::bare(name);
+        self.ctx
+            .deregister_table(table.clone())
+            .and_then(|_| self.ctx.register_table(table, provider))
+            .map_err(|source| QueryError::query(format!("could not register table `{name}`"), source))?;
+        Ok(())
+    }
+
+    /// Registers `events` and every view over it.
+    async fn add_events(&self, events: Arc<dyn TableProvider>) -> Result<()> {
+        let rules = EnrichRules {
+            zones: self.options.accounts.clone(),
+        };
+        let enriched = EnrichedProvider::try_new(Arc::clone(&events), rules)?;
+        self.add_table("events", events)?;
+        self.add_table("events_enriched", Arc::new(enriched))?;
+        views::register(&self.ctx, self.as_of).await
+    }
+}
