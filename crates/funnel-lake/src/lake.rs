@@ -1,38 +1,99 @@
 //! One lake: a directory with its tables and its format version.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use funnel_events::{events_schema, ledger_schema, rejects_schema};
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::error::{LakeError, Result};
-use crate::table::DeltaLog;
+use crate::error::{ErrorKind, LakeError, Result};
+use crate::storage::Location;
+use crate::table::{DeltaLog, TableDefinition};
 
 /// The newest lake format that this release reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The file that says which format a lake has.
+const FORMAT_FILE: &str = "_lake.json";
+
 /// The tables `events`, `rejects` and `ledger` below one URL. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    url: Url,
+    location: Location,
     events: DeltaLog,
     rejects: DeltaLog,
     ledger: DeltaLog,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct Format {
+    format_version: u32,
+    created_by: String,
+}
+
 impl Lake {
     /// Opens the lake at a local path or `file://` URL.
     pub async fn open(url: &str) -> Result<Self> {
-        let _ = url;
-        Err(LakeError::internal("open: not written yet"))
+        Self::open_at(Location::parse(url)?).await
     }
 
     /// Opens the lake at `url`, or makes it first.
     pub async fn create_or_open(url: &str) -> Result<Self> {
-        let _ = url;
-        Err(LakeError::internal("open: not written yet"))
+        Self::create_or_open_at(Location::parse(url)?).await
+    }
+
+    /// [`Lake::create_or_open`] through `store`, a store over the local disk: for faults on
+    /// purpose, counters, and the like.
+    pub async fn create_or_open_with(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
+        Self::create_or_open_at(Location::with_store(url, store)?).await
+    }
+
+    async fn open_at(location: Location) -> Result<Self> {
+        match read_format(&location).await? {
+            Some(format) => format.check(&location)?,
+            None => {
+                return Err(LakeError::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "there is no lake at `{}`: `{FORMAT_FILE}` is missing",
+                        location.url()
+                    ),
+                ));
+            }
+        }
+        let table = async |name| DeltaLog::open(location.child(name)?, name).await;
+        Ok(Self {
+            events: table("events").await?,
+            rejects: table("rejects").await?,
+            ledger: table("ledger").await?,
+            location,
+        })
+    }
+
+    async fn create_or_open_at(location: Location) -> Result<Self> {
+        if let Some(format) = read_format(&location).await? {
+            format.check(&location)?;
+        }
+        for definition in definitions() {
+            let child = location.child(definition.name)?;
+            DeltaLog::create_or_open(child, &definition).await?;
+        }
+        // Last, so that a lake with this file has its tables.
+        let format = Format {
+            format_version: FORMAT_VERSION,
+            created_by: format!("funnel {}", env!("CARGO_PKG_VERSION")),
+        };
+        let text = serde_json::to_vec_pretty(&format)
+            .map_err(|e| LakeError::internal("could not write the lake's format").with_source(e))?;
+        location.create(FORMAT_FILE, Bytes::from(text)).await?;
+        Self::open_at(location).await
     }
 
     /// Where the lake is; ends with a slash.
     pub fn url(&self) -> &Url {
-        &self.url
+        self.location.url()
     }
 
     /// One row per event.
@@ -49,4 +110,88 @@ impl Lake {
     pub fn ledger(&self) -> &DeltaLog {
         &self.ledger
     }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+}
+
+impl Format {
+    fn check(&self, location: &Location) -> Result<()> {
+        if self.format_version <= FORMAT_VERSION {
+            return Ok(());
+        }
+        Err(LakeError::new(
+            ErrorKind::TooNew,
+            format!(
+                "the lake at `{}` has format {}, this release knows formats up to \
+                 {FORMAT_VERSION}; it was made by {}: use that release or a newer one",
+                location.url(),
+                self.format_version,
+                self.created_by,
+            ),
+        ))
+    }
+}
+
+async fn read_format(location: &Location) -> Result<Option<Format>> {
+    let Some(text) = location.read(FORMAT_FILE).await? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|e| {
+        LakeError::corrupt(format!(
+            "`{}{FORMAT_FILE}` does not say which format the lake has",
+            location.url()
+        ))
+        .with_source(e)
+    })
+}
+
+fn definitions() -> [TableDefinition; 3] {
+    [
+        TableDefinition {
+            name: "events",
+            schema: events_schema(),
+            partition_column: Some("event_date"),
+            stats_columns: &[
+                "event_type",
+                "account_id",
+                "visitor_id",
+                "session_id",
+                "campaign_id",
+                "event_time",
+                "received_time",
+                "ingested_time",
+                "topic_uuid",
+                "kafka_partition",
+                "kafka_offset",
+                "batch_id",
+            ],
+        },
+        TableDefinition {
+            name: "rejects",
+            schema: rejects_schema(),
+            partition_column: Some("ingest_date"),
+            stats_columns: &[
+                "reason_code",
+                "ingested_time",
+                "topic_uuid",
+                "kafka_partition",
+                "kafka_offset",
+                "batch_id",
+            ],
+        },
+        TableDefinition {
+            name: "ledger",
+            schema: ledger_schema(),
+            partition_column: None,
+            stats_columns: &[
+                "version",
+                "kafka_topic",
+                "kafka_partition",
+                "from_offset",
+                "to_offset",
+            ],
+        },
+    ]
 }

@@ -36,4 +36,4 @@ pub use ledger::{FoldSummary, LedgerEntry, LedgerKind};
 pub use provider::{DeltaTableProvider, table_provider};
 pub use recovery::{Coordinate, RecentEvent};
 pub use table::{DeltaLog, FileEntry, Snapshot};
-pub use writer::{DataFile, encode_files};
+pub use writer::{DataFile, discard_files, encode_files};
