@@ -3,12 +3,15 @@
 //! 1. `projection`: the enriched rows of the range, each repeated for the units it belongs to.
 //! 2. `execution`: one row per unit with the steps it reached, then counts per step.
 
+mod attribution;
+mod chain;
+mod counts;
 mod definition;
-mod error;
+pub(crate) mod execution;
 mod options;
+pub(crate) mod projection;
 
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
-pub use error::{ErrorKind, FunnelError, Result};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};
 
 /// 16 hex digits of FNV-1a: names a text; two texts with the same name are not an attack here.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 
 use crate::QuerySession;
-use crate::funnel::{FunnelError, Result};
+use crate::error::{QueryError, Result};
 
 /// One parameter of a named query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,5 +56,5 @@ pub async fn run(
     params: &BTreeMap<String, String>,
 ) -> Result<Vec<RecordBatch>> {
     let _ = (session, params);
-    Err(FunnelError::failed(format!("`{name}` is not built yet")))
+    Err(QueryError::usage(format!("`{name}` is not built yet")))
 }

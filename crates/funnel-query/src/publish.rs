@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::QuerySession;
-use crate::funnel::{FunnelError, Result};
+use crate::error::{QueryError, Result};
 
 /// Which days to publish, and what closed means.
 #[derive(Debug, Clone)]
@@ -63,5 +63,5 @@ pub struct PartitionReport {
 /// write fails (each partition is either wholly old or wholly new).
 pub async fn publish(session: &QuerySession, request: PublishRequest) -> Result<RunReport> {
     let _ = (session, request);
-    Err(FunnelError::failed("not built yet"))
+    Err(QueryError::usage("not built yet"))
 }

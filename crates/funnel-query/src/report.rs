@@ -4,8 +4,9 @@ use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
 use crate::QuerySession;
+use crate::error::{QueryError, Result};
 use crate::funnel::{
-    Attribution, DateBasis, FunnelDefinition, FunnelError, Mode, Result, Unit, Window,
+    Attribution, DateBasis, FunnelDefinition, Mode, Unit, Window,
 };
 
 /// A funnel question. Everything optional falls back to the definition or to the account.
@@ -105,5 +106,5 @@ pub struct Report {
 /// column that does not exist); failed when the query fails.
 pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Report> {
     let _ = (session, request);
-    Err(FunnelError::failed("not built yet"))
+    Err(QueryError::usage("not built yet"))
 }

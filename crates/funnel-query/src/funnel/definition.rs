@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::options::{Mode, Unit, Window};
+use super::options::{Mode, OptionError, Unit, Window};
+use crate::error::QueryError;
 
 /// The definitions that are shipped, as (file name, text).
 const SHIPPED: [(&str, &str); 4] = [
@@ -33,6 +34,19 @@ pub enum DefinitionError {
     Syntax { file: String, source: Box<toml::de::Error> },
     #[error("{file}: `{key}`: {problem}; {hint}")]
     Invalid { file: String, key: String, problem: String, hint: String },
+}
+
+impl From<DefinitionError> for QueryError {
+    fn from(error: DefinitionError) -> Self {
+        let message = error.to_string();
+        match error {
+            DefinitionError::Syntax { source, .. } => Self::usage(message).with_source(source),
+            DefinitionError::Read { source, .. } => Self::usage(message).with_source(source),
+            DefinitionError::Unknown { .. } | DefinitionError::Invalid { .. } => {
+                Self::usage(message)
+            }
+        }
+    }
 }
 
 /// One stage of a funnel.
@@ -202,7 +216,7 @@ impl Place<'_> {
         default: Window,
     ) -> Result<Window, DefinitionError> {
         let Some(text) = value else { return Ok(default) };
-        text.parse().map_err(|problem: super::options::OptionError| {
+        text.parse().map_err(|problem: OptionError| {
             let hint = "write a number with a unit such as \"30 minutes\" or \"31 days\", or \"unbounded\"";
             self.invalid(format!("window.{unit}"), problem.to_string(), hint)
         })
@@ -212,12 +226,12 @@ impl Place<'_> {
 fn validate(place: &Place<'_>, raw: RawDefinition) -> Result<FunnelDefinition, DefinitionError> {
     place.name("name", &raw.name)?;
     place.text("question", &raw.question, "write the question that the funnel answers")?;
-    let unit = raw.unit.parse().map_err(|problem: super::options::OptionError| {
+    let unit = raw.unit.parse().map_err(|problem: OptionError| {
         place.invalid("unit", problem.to_string(), "write one of session, offer, conversation, visitor")
     })?;
     let mode = match raw.mode.as_deref() {
         None => Mode::Loose,
-        Some(text) => text.parse().map_err(|problem: super::options::OptionError| {
+        Some(text) => text.parse().map_err(|problem: OptionError| {
             place.invalid("mode", problem.to_string(), "write \"loose\" or \"ordered\"")
         })?,
     };
@@ -305,7 +319,7 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
 /// Title and question may change without the numbers changing: they stay out of the hash.
 fn hash(definition: &FunnelDefinition) -> String {
     let mut text = format!("{}\u{1f}{}\u{1f}{}", definition.name, definition.unit, definition.mode);
-    for unit in Unit::ALL {
+    for unit in Unit::ALL.iter().copied() {
         text.push('\u{1f}');
         text.push_str(&definition.windows.of(unit).to_string());
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::error::QueryError;
+
 /// A value that is none of the choices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not a {what}; it is one of {choices}")]
@@ -11,6 +13,12 @@ pub struct OptionError {
     pub what: &'static str,
     pub found: String,
     pub choices: &'static str,
+}
+
+impl From<OptionError> for QueryError {
+    fn from(error: OptionError) -> Self {
+        Self::usage(error.to_string())
+    }
 }
 
 /// Declares an enum whose variants have one text each, both ways.

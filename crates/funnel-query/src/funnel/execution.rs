@@ -1,0 +1,217 @@
+//! From the rows of the units to counts per step.
+//!
+//! First one row per unit and breakdown value: which steps it reached and when. Then one row per
+//! breakdown value with every count. A unit with several values of a dimension counts in each;
+//! rows without a value belong to all values of their unit, and NULL is a value only where the
+//! unit has no other.
+
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::common::{DFSchema, JoinType};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{Expr, lit};
+use datafusion::prelude::{DataFrame, SessionContext, ident};
+
+use super::chain::{self, Matcher};
+use super::counts;
+use super::definition::FunnelDefinition;
+use super::options::{Mode, Unit, Window};
+use super::projection::{self, AFTER_INTERACTIVE, Scope, UNIT_KEY};
+use crate::error::{QueryError, Result};
+
+/// A funnel question with every choice made.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) definition: &'a FunnelDefinition,
+    pub(crate) unit: Unit,
+    pub(crate) mode: Mode,
+    pub(crate) window: Window,
+    pub(crate) by: &'a [String],
+    pub(crate) where_sql: Option<&'a str>,
+}
+
+/// The predicates of one step, parsed.
+#[derive(Debug)]
+pub(crate) struct StepRules {
+    pub(crate) when: Expr,
+    pub(crate) optional: bool,
+    pub(crate) required_when: Option<Expr>,
+    pub(crate) seen_when: Option<Expr>,
+}
+
+/// Counts per breakdown value: one row per value with the columns of [`counts`], sorted by value.
+pub(crate) async fn execute(
+    ctx: &SessionContext,
+    scope: &Scope,
+    question: &Question<'_>,
+) -> Result<RecordBatch> {
+    let parser = Parser::new(ctx).await?;
+    let steps = parser.steps(question.definition)?;
+    let filters = parser.filters(question)?;
+    parser.check_columns(question.by)?;
+
+    let mut wanted: BTreeSet<String> = question.by.iter().cloned().collect();
+    for rule in steps.iter().flat_map(StepRules::expressions).chain(&filters) {
+        wanted.extend(rule.column_refs().into_iter().map(|column| column.name.clone()));
+    }
+    wanted.remove(UNIT_KEY);
+    let mut rows = projection::project(ctx, scope, question.unit, &wanted).await?;
+    let failed = |source| QueryError::query("could not plan the funnel", source);
+    for filter in filters {
+        rows = restrict(rows, filter).map_err(failed)?;
+    }
+    let rows = break_down(rows, question.by).map_err(failed)?;
+    let matcher = Matcher { ctx, mode: question.mode, window: question.window };
+    let units = chain::per_unit(&matcher, rows, &steps, question.by.len()).map_err(failed)?;
+    let counted = counts::count(units, &steps, question.by).map_err(failed)?;
+    let schema = std::sync::Arc::new(counted.schema().as_arrow().clone());
+    let failed = |source| QueryError::query("could not run the funnel", source);
+    let batches = counted.collect().await.map_err(failed)?;
+    concat_batches(&schema, &batches).map_err(|source| failed(source.into()))
+}
+
+impl StepRules {
+    fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        std::iter::once(&self.when).chain(&self.required_when).chain(&self.seen_when)
+    }
+}
+
+/// Parses predicates against the columns of the projection.
+struct Parser<'a> {
+    ctx: &'a SessionContext,
+    schema: DFSchema,
+}
+
+impl<'a> Parser<'a> {
+    async fn new(ctx: &'a SessionContext) -> Result<Self> {
+        let failed = |source| QueryError::query("could not read view `events_enriched`", source);
+        let enriched = ctx.table("events_enriched").await.map_err(failed)?;
+        let projected = enriched
+            .with_column(AFTER_INTERACTIVE, lit(true))
+            .and_then(|rows| rows.with_column(UNIT_KEY, lit("")))
+            .map_err(failed)?;
+        let arrow = projected.schema().as_arrow().clone();
+        let schema = DFSchema::try_from(arrow).map_err(failed)?;
+        Ok(Self { ctx, schema })
+    }
+
+    fn predicate(&self, place: &str, sql: &str) -> Result<Expr> {
+        let parsed = self.ctx.parse_sql_expr(sql, &self.schema);
+        parsed.map_err(|source| {
+            QueryError::usage(format!("{place} is not a predicate over events_enriched: {sql}"))
+                .with_source(source)
+        })
+    }
+
+    fn steps(&self, definition: &FunnelDefinition) -> Result<Vec<StepRules>> {
+        let mut rules = Vec::with_capacity(definition.steps.len());
+        for step in &definition.steps {
+            let rule = |key: &str, sql: &str| {
+                let place = format!("`{key}` of step `{}` of funnel `{}`", step.name, definition.name);
+                self.predicate(&place, sql)
+            };
+            let optional_rule = |key: &str, sql: &Option<String>| {
+                sql.as_deref().map(|sql| rule(key, sql)).transpose()
+            };
+            rules.push(StepRules {
+                when: rule("when", &step.when)?,
+                optional: step.optional,
+                required_when: optional_rule("required_when", &step.required_when)?,
+                seen_when: optional_rule("seen_when", &step.seen_when)?,
+            });
+        }
+        Ok(rules)
+    }
+
+    fn filters(&self, question: &Question<'_>) -> Result<Vec<Expr>> {
+        let mut filters = Vec::new();
+        if let Some(sql) = &question.definition.where_sql {
+            let place = format!("`where` of funnel `{}`", question.definition.name);
+            filters.push(self.predicate(&place, sql)?);
+        }
+        if let Some(sql) = question.where_sql {
+            filters.push(self.predicate("the filter", sql)?);
+        }
+        Ok(filters)
+    }
+
+    fn check_columns(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            if self.schema.field_with_unqualified_name(name).is_err() || name == UNIT_KEY {
+                return Err(QueryError::usage(format!(
+                    "could not break down by `{name}`: events_enriched has no such column; \
+                     `DESCRIBE events_enriched` lists them"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the rows for which the filter is true, and those for which it is NULL, of the units that
+/// have a row for which it is true. A filter on a dimension thus keeps the session rows, which do
+/// not carry it.
+fn restrict(rows: DataFrame, filter: Expr) -> PlanResult<DataFrame> {
+    let units = rows
+        .clone()
+        .filter(filter.clone().is_true())?
+        .select(vec![ident(UNIT_KEY).alias("kept_key")])?
+        .distinct()?;
+    rows.filter(filter.is_false().is_not_true())?.join(
+        units,
+        JoinType::LeftSemi,
+        &[UNIT_KEY],
+        &["kept_key"],
+        None,
+    )
+}
+
+/// Adds `by_0`, `by_1`, … with the breakdown values of each row.
+fn break_down(rows: DataFrame, by: &[String]) -> PlanResult<DataFrame> {
+    let mut rows = rows;
+    for (index, column) in by.iter().enumerate() {
+        rows = rows.with_column(&by_name(index), ident(column))?;
+    }
+    for index in 0..by.len() {
+        rows = spread(rows, index)?;
+    }
+    Ok(rows)
+}
+
+/// Repeats the rows without a value of breakdown `index` for each value that the rest of the unit
+/// has among rows equal in the breakdowns before.
+fn spread(rows: DataFrame, index: usize) -> PlanResult<DataFrame> {
+    let name = by_name(index);
+    let mut keys = vec![ident(UNIT_KEY).alias("value_unit"), ident(&name).alias("value")];
+    let mut on = vec![ident(UNIT_KEY).eq(ident("value_unit")), ident(&name).is_null()];
+    for before in 0..index {
+        let alias = format!("value_{before}");
+        keys.push(ident(by_name(before)).alias(&alias));
+        on.push(datafusion::logical_expr::binary_expr(
+            ident(by_name(before)),
+            datafusion::logical_expr::Operator::IsNotDistinctFrom,
+            ident(alias),
+        ));
+    }
+    let values =
+        rows.clone().filter(ident(&name).is_not_null())?.select(keys)?.distinct()?;
+    let columns: Vec<Expr> = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| match field.name() {
+            own if *own == name => {
+                datafusion::functions::expr_fn::coalesce(vec![ident(own), ident("value")]).alias(own)
+            }
+            other => ident(other),
+        })
+        .collect();
+    rows.join_on(values, JoinType::Left, on)?.select(columns)
+}
+
+/// Name of the column that holds breakdown `index` inside the plan.
+pub(crate) fn by_name(index: usize) -> String {
+    format!("by_{index}")
+}
