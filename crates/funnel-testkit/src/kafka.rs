@@ -46,10 +46,16 @@ impl KafkaCluster {
         let dir = tempfile::Builder::new()
             .prefix("funnel-kafka-")
             .tempdir()
-            .map_err(|source| KafkaError::Run { verb: "start".to_owned(), source })?;
+            .map_err(|source| KafkaError::Run {
+                verb: "start".to_owned(),
+                source,
+            })?;
         let brokers = brokers.to_string();
         let owner = std::process::id().to_string();
-        let out = script(dir.path(), &["start", "--brokers", &brokers, "--until-exit", &owner])?;
+        let out = script(
+            dir.path(),
+            &["start", "--brokers", &brokers, "--until-exit", &owner],
+        )?;
         let bootstrap = String::from_utf8_lossy(&out.stdout).trim().to_owned();
         Ok(Self { dir, bootstrap })
     }
@@ -94,12 +100,18 @@ fn script(dir: &Path, args: &[&str]) -> Result<Output, KafkaError> {
         command.args(args).arg("--dir").arg(dir.join("cluster"));
         command.stdin(Stdio::null()).stderr(stderr).output()
     };
-    let out = run().map_err(|source| KafkaError::Run { verb: verb.clone(), source })?;
+    let out = run().map_err(|source| KafkaError::Run {
+        verb: verb.clone(),
+        source,
+    })?;
     if out.status.success() {
         return Ok(out);
     }
     let stderr = std::fs::read_to_string(&errors).unwrap_or_default();
-    Err(KafkaError::Refused { verb, stderr: stderr.trim().to_owned() })
+    Err(KafkaError::Refused {
+        verb,
+        stderr: stderr.trim().to_owned(),
+    })
 }
 
 fn script_path() -> PathBuf {

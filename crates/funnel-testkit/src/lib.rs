@@ -6,8 +6,12 @@ mod kafka;
 mod producer;
 
 pub use kafka::{KafkaCluster, KafkaError};
-pub use producer::{Producer, create_topics};
+pub use producer::{Producer, create_topics, truncate};
 
 /// The four topics of `domain.md` e.1, in the order of their names there.
-pub const TOPICS: [&str; 4] =
-    ["lp.engagement.v1", "lp.click.v1", "lp.chat.v1", "lp.conversion.v1"];
+pub const TOPICS: [&str; 4] = [
+    "lp.engagement.v1",
+    "lp.click.v1",
+    "lp.chat.v1",
+    "lp.conversion.v1",
+];

@@ -1,14 +1,14 @@
 //! Creating topics and sending records, with every delivery checked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -17,17 +17,44 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// The broker's answer for the first topic that could not be created.
 pub async fn create_topics(bootstrap: &str, topics: &[&str], partitions: i32) -> KafkaResult<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()?;
     let new: Vec<_> = topics
         .iter()
         .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1)))
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let options = AdminOptions::new()
+        .operation_timeout(Some(TIMEOUT))
+        .request_timeout(Some(TIMEOUT));
     for result in admin.create_topics(&new, &options).await? {
         result.map_err(|(_, code)| KafkaError::AdminOp(code))?;
     }
     Ok(())
+}
+
+/// Deletes the records of one partition below offset `before`, as retention would.
+///
+/// # Errors
+/// The broker's answer.
+pub async fn truncate(
+    bootstrap: &str,
+    topic: &str,
+    partition: i32,
+    before: i64,
+) -> KafkaResult<()> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()?;
+    let mut ends = TopicPartitionList::new();
+    ends.add_partition_offset(topic, partition, Offset::Offset(before))?;
+    let options = AdminOptions::new()
+        .operation_timeout(Some(TIMEOUT))
+        .request_timeout(Some(TIMEOUT));
+    let done = admin.delete_records(&ends, &options).await?;
+    done.elements()
+        .iter()
+        .try_for_each(|element| element.error())
 }
 
 #[derive(Default)]
@@ -78,7 +105,9 @@ impl Producer {
     /// When the transaction coordinator does not answer.
     pub fn transactional(bootstrap: &str, id: &str) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", bootstrap).set("transactional.id", id);
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("transactional.id", id);
         let producer = Self::with(&config)?;
         producer.inner.init_transactions(TIMEOUT)?;
         Ok(producer)
@@ -130,7 +159,9 @@ impl Producer {
         self.inner.flush(TIMEOUT)?;
         match self.deliveries.0.failed.load(Ordering::Relaxed) {
             0 => Ok(()),
-            _ => Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)),
+            _ => Err(KafkaError::MessageProduction(
+                RDKafkaErrorCode::MessageTimedOut,
+            )),
         }
     }
 

@@ -1,0 +1,10 @@
+//! The whole product on real parts: Apache Kafka, the binary, and readers that we did not write.
+
+mod bad_input;
+mod faults;
+mod golden;
+mod group;
+mod independent;
+mod simulation;
+mod start_rules;
+mod truth;

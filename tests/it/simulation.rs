@@ -1,0 +1,26 @@
+//! Simulated traffic through a real Kafka: every number equals the simulator's truth.
+
+use funnel_datagen::{Options, Simulation};
+use funnel_tests::Lab;
+
+use crate::truth;
+
+/// Sends a simulation; gives its truth and how many records it was.
+pub(crate) fn send(lab: &Lab, options: Options) -> (funnel_datagen::Truth, u64) {
+    let mut simulation = Simulation::new(options).expect("options are in range");
+    let sent = lab.send(simulation.by_ref());
+    (simulation.into_truth(), sent)
+}
+
+#[test]
+fn two_hundred_thousand_records_give_every_number_of_the_truth() {
+    let lab = Lab::new();
+    let options = Options { sessions: 24_000, seed: 20_240_304, ..Options::default() };
+    let (expected, sent) = send(&lab, options);
+    assert!(sent >= 200_000, "{sent} records are too few for this claim");
+    assert_eq!(sent, expected.records.produced);
+    lab.ingest();
+    lab.audit_closes();
+    truth::records_match(&lab, &expected);
+    truth::funnels_match(&lab, &expected);
+}

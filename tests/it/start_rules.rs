@@ -1,0 +1,82 @@
+//! Offsets that are gone: the partition halts for good, the others go on, a person decides.
+
+use funnel_datagen::{Options, Simulation};
+use funnel_testkit::truncate;
+use funnel_tests::Lab;
+
+use crate::simulation;
+
+/// Reads everything, sends as much again, and takes 5 unread offsets of one partition away.
+fn lab_with_lost_offsets() -> (Lab, String, i64) {
+    let lab = Lab::new();
+    simulation::send(&lab, Options { sessions: 100, seed: 41, ..Options::calm() });
+    lab.ingest();
+    let topic = lab.topic("lp.engagement.v1");
+    let stored = lab.count(&format!(
+        "SELECT max(to_offset) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition = 0"
+    ));
+    simulation::send(&lab, Options { sessions: 100, seed: 42, ..Options::calm() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .expect("a runtime")
+        .block_on(truncate(lab.bootstrap(), &topic, 0, stored + 5))
+        .expect("the broker truncates");
+    (lab, topic, stored)
+}
+
+#[test]
+fn a_truncated_partition_halts_across_restarts_and_the_others_go_on() {
+    let (lab, topic, stored) = lab_with_lost_offsets();
+    for start in ["first", "second"] {
+        let out = lab.run(&["ingest", "--until-end"]);
+        let words = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(3), "{start} start after the loss: {words}");
+        for part in [topic.as_str(), &stored.to_string(), &(stored + 5).to_string(), "record_gap"] {
+            assert!(words.contains(part), "{start} start: `{part}` is not in: {words}");
+        }
+    }
+    let read_to = |partition: i32| {
+        lab.count(&format!(
+            "SELECT max(to_offset) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition = {partition}"
+        ))
+    };
+    assert_eq!(read_to(0), stored, "the halted partition stands still");
+    let others = lab.count(&format!(
+        "SELECT count(*) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition <> 0 AND from_offset > 0"
+    ));
+    assert!(others > 0, "the other partitions went on");
+    lab.audit_closes();
+}
+
+#[test]
+fn a_recorded_gap_lets_the_partition_go_on_and_the_audit_knows_it() {
+    let (lab, topic, stored) = lab_with_lost_offsets();
+    assert_eq!(lab.run(&["ingest", "--until-end"]).status.code(), Some(3));
+    let decision = format!("{topic}/0=record_gap");
+    drop(lab.ok(&["ingest", "--until-end", "--resolve-halt", &decision]));
+    let gap = lab.sql("SELECT from_offset, to_offset, gap_reason FROM ledger WHERE kind = 'gap'");
+    assert_eq!(gap.len(), 1, "{gap:?}");
+    assert_eq!(gap[0]["from_offset"].as_i64(), Some(stored));
+    assert_eq!(gap[0]["to_offset"].as_i64(), Some(stored + 5));
+    lab.audit_closes();
+    lab.ingest();
+}
+
+#[test]
+fn topics_that_do_not_exist_yet_are_waited_for() {
+    let lab = Lab::with_config("");
+    let text = std::fs::read_to_string(lab.config()).expect("the configuration is read");
+    let missing = text.replacen("topics = [", "topics = [\"not.there.yet\", ", 1);
+    std::fs::write(lab.config(), missing).expect("the configuration is written");
+    let messages: Vec<_> =
+        Simulation::new(Options { sessions: 20, seed: 43, ..Options::calm() }).expect("options").collect();
+    let sent = lab.send(messages);
+    let mut child = lab.spawn_ingest("waiting.log");
+    crate::faults::await_commits(&lab, &mut child, 1, 1);
+    crate::faults::terminate(&child);
+    assert!(child.wait().expect("the process ends").success());
+    let words = std::fs::read_to_string(lab.path("waiting.log")).expect("its words");
+    assert!(words.contains("not.there.yet"), "{words}");
+    assert!(lab.count("SELECT sum(accepted) FROM ledger") <= sent.cast_signed());
+    lab.audit_closes();
+}
