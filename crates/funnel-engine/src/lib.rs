@@ -12,8 +12,12 @@
 //!   where `time` is an integer. `mode` is `'ordered'` (the default) or `'loose'`.
 //! - What a funnel is, exactly, stands in the documentation of `funnel_match::Mode`.
 
+mod local_time;
 mod register;
 mod session;
+mod udaf;
 
+pub use local_time::{local_date, local_hour};
 pub use register::{aggregate_functions, register_all, scalar_functions};
 pub use session::SessionBuilder;
+pub use udaf::{funnel_match, funnel_steps, window_funnel};

@@ -1,17 +1,17 @@
 //! How a session is made: memory limit, batch size and our functions in one place.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::common::{Result, plan_err};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use std::num::NonZeroUsize;
 
 use crate::register::register_all;
 
 /// Consumers named in the message of a query that asks for more memory than there is.
-const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// Builds a [`SessionContext`] that knows every function of this crate.
 ///

@@ -1,0 +1,164 @@
+//! The funnel as SQL aggregate functions: one implementation, three answers.
+
+mod accumulator;
+mod answer;
+mod axis;
+mod call;
+mod groups;
+#[cfg(test)]
+mod laws;
+mod rows;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::function::{
+    AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs,
+};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator,
+    ReversedUDAF, Signature, Volatility,
+};
+
+use accumulator::FunnelAccumulator;
+use answer::Answer;
+use call::{Arguments, Call};
+use groups::FunnelGroups;
+
+/// `window_funnel(window, [mode,] time, step1, …) → INT`: the number of the last step reached.
+pub fn window_funnel() -> AggregateUDF {
+    AggregateUDF::from(Funnel::new(Answer::Level))
+}
+
+/// `funnel_match(window, [mode,] time, step1, …) → STRUCT<level INT, times LIST>`: in mode
+/// `ordered`, `times` has one entry for each step reached; in mode `loose`, one for each step.
+pub fn funnel_match() -> AggregateUDF {
+    AggregateUDF::from(Funnel::new(Answer::Match))
+}
+
+/// `funnel_steps(window, [mode,] time, step1, …) → LIST<BOOLEAN>`: one entry for each step.
+pub fn funnel_steps() -> AggregateUDF {
+    AggregateUDF::from(Funnel::new(Answer::Steps))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Funnel {
+    answer: Answer,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+impl Funnel {
+    fn new(answer: Answer) -> Self {
+        Self {
+            answer,
+            signature: Signature::user_defined(Volatility::Immutable),
+            documentation: answer.documentation(),
+        }
+    }
+
+    /// The call with its constant arguments, as the physical plan knows it.
+    fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {
+        self.refuse_distinct(args.is_distinct)?;
+        let types: Vec<DataType> = args
+            .expr_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        Call::from_physical(self.name(), args.exprs, &types)
+    }
+
+    fn refuse_distinct(&self, distinct: bool) -> Result<()> {
+        if distinct {
+            return plan_err!(
+                "{}: DISTINCT has no meaning here; remove duplicate rows by their event id first",
+                self.name()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl AggregateUDFImpl for Funnel {
+    fn name(&self) -> &str {
+        self.answer.function()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Arguments::of(self.name(), types)?.coerced()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let arguments = Arguments::of(self.name(), types)?;
+        Ok(self.answer.data_type(&arguments.axis()?.time_type()))
+    }
+
+    fn is_nullable(&self) -> bool {
+        // No rows is level 0. The others are never null either, but have no fixed default.
+        self.answer != Answer::Level
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        match self.answer {
+            Answer::Level => Ok(ScalarValue::Int32(Some(0))),
+            Answer::Match | Answer::Steps => ScalarValue::try_from(data_type),
+        }
+    }
+
+    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
+        // The place where constants are folded already and an error is still one of planning.
+        let function = Self::new(self.answer);
+        Some(Box::new(move |call: AggregateFunction, context| {
+            function.refuse_distinct(call.params.distinct)?;
+            Call::check_constants(function.name(), &call.params.args, context.schema())?;
+            Ok(Expr::AggregateFunction(call))
+        }))
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(FunnelAccumulator::new(
+            self.call(&args)?,
+            self.answer,
+        )))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(FunnelGroups::new(self.call(&args)?, self.answer)))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let field = |(name, item): (&str, FieldRef)| -> FieldRef {
+            let name = format_state_name(args.name, name);
+            Arc::new(Field::new(name, DataType::List(item), false))
+        };
+        Ok([("times", rows::time_item()), ("masks", rows::mask_item())]
+            .map(field)
+            .to_vec())
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}

@@ -1,0 +1,167 @@
+//! What is asked of a matched history, and how the answers become an array.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, ListArray, StructArray};
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::logical_expr::{DocSection, Documentation};
+use funnel_match::{Matcher, Row};
+
+use super::axis::Axis;
+
+const SECTION: DocSection = DocSection {
+    include: true,
+    label: "Funnel Functions",
+    description: Some("How far the events of a group got through a list of steps."),
+};
+
+/// The three functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// `window_funnel`
+    Level,
+    /// `funnel_match`
+    Match,
+    /// `funnel_steps`
+    Steps,
+}
+
+impl Answer {
+    pub(super) fn function(self) -> &'static str {
+        match self {
+            Self::Level => "window_funnel",
+            Self::Match => "funnel_match",
+            Self::Steps => "funnel_steps",
+        }
+    }
+
+    pub(super) fn data_type(self, time: &DataType) -> DataType {
+        match self {
+            Self::Level => DataType::Int32,
+            Self::Match => DataType::Struct(match_fields(time)),
+            Self::Steps => DataType::List(step_item()),
+        }
+    }
+
+    /// One answer for each history: history `i` is between offsets `i` and `i + 1`, its rows are
+    /// ordered by time.
+    pub(super) fn evaluate(
+        self,
+        matcher: &mut Matcher,
+        axis: Axis,
+        rows: &[Row],
+        offsets: &[usize],
+    ) -> Result<ArrayRef> {
+        let histories = offsets.windows(2).map(|range| &rows[range[0]..range[1]]);
+        match self {
+            Self::Level => {
+                let levels = histories.map(|history| number(matcher.level(history)));
+                Ok(Arc::new(levels.collect::<Result<Int32Array>>()?))
+            }
+            Self::Match => matches(matcher, axis, histories),
+            Self::Steps => {
+                let steps = matcher.spec().steps();
+                let mut flags = Vec::with_capacity(steps * histories.len());
+                let mut lengths = Vec::with_capacity(histories.len());
+                for history in histories {
+                    let reached = matcher.reached(history);
+                    flags.extend((0..steps).map(|step| reached >> step & 1 == 1));
+                    lengths.push(steps);
+                }
+                let flags = Arc::new(BooleanArray::from(flags));
+                let offsets = OffsetBuffer::from_lengths(lengths);
+                Ok(Arc::new(ListArray::try_new(
+                    step_item(),
+                    offsets,
+                    flags,
+                    None,
+                )?))
+            }
+        }
+    }
+
+    pub(super) fn documentation(self) -> Documentation {
+        let (description, example) = match self {
+            Self::Level => (
+                "The number of the last step that the rows of the group reached, 0 if none.",
+                "SELECT visitor_id, window_funnel(INTERVAL '1 hour', 'ordered', event_time, \
+                 event_type = 'engagement_impression', event_type = 'engagement_click') AS level \
+                 FROM events GROUP BY visitor_id",
+            ),
+            Self::Match => (
+                "The level, and when each step was reached. Mode ordered: one time for each step \
+                 reached. Mode loose: one entry for each step, NULL where it was not reached.",
+                "SELECT m['level'], m['times'][1] FROM (SELECT funnel_match(NULL, 'loose', \
+                 event_time, event_type = 'chat_requested') AS m FROM events GROUP BY visitor_id)",
+            ),
+            Self::Steps => (
+                "One entry for each step: was it reached?",
+                "SELECT steps[2] FROM (SELECT funnel_steps(NULL, 'loose', event_time, a, b) AS \
+                 steps FROM t GROUP BY k)",
+            ),
+        };
+        let name = self.function();
+        let syntax = format!("{name}(window, [mode,] time, step1, step2, …)");
+        Documentation::builder(SECTION, description, syntax)
+            .with_sql_example(format!("```sql\n> {example};\n```"))
+            .with_argument(
+                "window",
+                "Longest time from the first to the last step, inclusive: an INTERVAL without \
+                 months, or a number where `time` is an integer. NULL: unbounded.",
+            )
+            .with_argument("mode", "'ordered' (default) or 'loose'.")
+            .with_argument(
+                "time",
+                "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored.",
+            )
+            .with_argument("step1, step2, …", "1 to 64 conditions. NULL is false.")
+            .build()
+    }
+}
+
+/// `STRUCT<level, times>` for each history.
+fn matches<'a>(
+    matcher: &mut Matcher,
+    axis: Axis,
+    histories: impl Iterator<Item = &'a [Row]>,
+) -> Result<ArrayRef> {
+    let (mut levels, mut lengths) = (Vec::new(), Vec::new());
+    let (mut ticks, mut present, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for history in histories {
+        levels.push(number(matcher.trace(history, &mut times))?);
+        lengths.push(times.len());
+        ticks.extend(times.iter().map(|time| time.unwrap_or_default()));
+        present.extend(times.iter().map(Option::is_some));
+    }
+    let nulls = Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
+    let item = time_item(&axis.time_type());
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    let times = ListArray::try_new(item, offsets, axis.times(ticks, nulls)?, None)?;
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(levels)), Arc::new(times)];
+    Ok(Arc::new(StructArray::try_new(
+        match_fields(&axis.time_type()),
+        columns,
+        None,
+    )?))
+}
+
+fn match_fields(time: &DataType) -> Fields {
+    Fields::from(vec![
+        Field::new("level", DataType::Int32, false),
+        Field::new("times", DataType::List(time_item(time)), false),
+    ])
+}
+
+fn time_item(time: &DataType) -> FieldRef {
+    Arc::new(Field::new_list_field(time.clone(), true))
+}
+
+fn step_item() -> FieldRef {
+    Arc::new(Field::new_list_field(DataType::Boolean, true))
+}
+
+fn number(level: usize) -> Result<i32> {
+    i32::try_from(level).map_err(|_| exec_datafusion_err!("funnel level {level} is out of range"))
+}

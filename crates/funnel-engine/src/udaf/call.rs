@@ -1,0 +1,267 @@
+//! The arguments of a call: what is accepted, what it is coerced to, and how a refusal reads.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::physical_plan::expressions::Literal;
+use funnel_match::{Mode, Spec};
+
+use super::axis::Axis;
+
+const NANOS_PER_DAY: i128 = 86_400_000_000_000;
+
+/// The types of a call's arguments, told apart: the mode may be left out.
+pub(super) struct Arguments<'a> {
+    function: &'a str,
+    window: &'a DataType,
+    mode: Option<&'a DataType>,
+    time: &'a DataType,
+    steps: &'a [DataType],
+}
+
+impl<'a> Arguments<'a> {
+    pub(super) fn of(function: &'a str, types: &'a [DataType]) -> Result<Self> {
+        let (window, mode, rest) = match types {
+            [window, mode, rest @ ..] if is_mode(mode) => (window, Some(mode), rest),
+            [window, rest @ ..] => (window, None, rest),
+            [] => return plan_err!("{}", usage(function)),
+        };
+        let [time, steps @ ..] = rest else {
+            return plan_err!("{}", usage(function));
+        };
+        if steps.is_empty() {
+            return plan_err!("{}", usage(function));
+        }
+        Ok(Self {
+            function,
+            window,
+            mode,
+            time,
+            steps,
+        })
+    }
+
+    /// The types the arguments are cast to.
+    pub(super) fn coerced(&self) -> Result<Vec<DataType>> {
+        let mut types = vec![self.window_coerced()?];
+        types.extend(self.mode.map(|_| DataType::Utf8));
+        types.push(self.time_coerced()?);
+        self.spec(Mode::default(), None)?;
+        for (index, step) in self.steps.iter().enumerate() {
+            if !matches!(step, DataType::Boolean | DataType::Null) {
+                return plan_err!(
+                    "{}: step {} must be a condition (BOOLEAN), found {step}",
+                    self.function,
+                    index + 1
+                );
+            }
+            types.push(DataType::Boolean);
+        }
+        Ok(types)
+    }
+
+    pub(super) fn axis(&self) -> Result<Axis> {
+        let time = self.time_coerced()?;
+        Axis::of(&time).ok_or_else(|| self.wrong_time())
+    }
+
+    fn spec(&self, mode: Mode, window: Option<u64>) -> Result<Spec> {
+        Spec::new(mode, self.steps.len(), window)
+            .map_err(|error| plan_datafusion_err!("{}: {error}", self.function))
+    }
+
+    fn time_coerced(&self) -> Result<DataType> {
+        match self.time {
+            DataType::Timestamp(_, _)
+            | DataType::Date32
+            | DataType::Date64
+            | DataType::Int64
+            | DataType::UInt64 => Ok(self.time.clone()),
+            time if time.is_integer() => Ok(DataType::Int64),
+            DataType::Null => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            _ => Err(self.wrong_time()),
+        }
+    }
+
+    fn wrong_time(&self) -> datafusion::error::DataFusionError {
+        plan_datafusion_err!(
+            "{}: `time` must be a TIMESTAMP, a DATE or an integer, found {}; cast it, for example \
+             with to_timestamp(…)",
+            self.function,
+            self.time
+        )
+    }
+
+    fn window_coerced(&self) -> Result<DataType> {
+        let function = self.function;
+        let integer_time = self.axis()?.is_integer();
+        match self.window {
+            DataType::Interval(_) | DataType::Duration(_) if integer_time => plan_err!(
+                "{function}: `window` is an INTERVAL but `time` is {}, whose unit is not known; \
+                 write the window as a number in the unit of `time`, or make `time` a TIMESTAMP",
+                self.time
+            ),
+            DataType::Interval(_) | DataType::Duration(_) => {
+                Ok(DataType::Interval(IntervalUnit::MonthDayNano))
+            }
+            window if window.is_integer() && integer_time => Ok(DataType::Int64),
+            window if window.is_numeric() && !integer_time => plan_err!(
+                "{function}: `window` is a bare number but `time` is {}; give it a unit, for \
+                 example INTERVAL '3600 seconds'",
+                self.time
+            ),
+            DataType::Null if integer_time => Ok(DataType::Int64),
+            DataType::Null => Ok(DataType::Interval(IntervalUnit::MonthDayNano)),
+            window => plan_err!(
+                "{function}: `window` must be {}, found {window}",
+                if integer_time {
+                    "a whole number in the unit of `time`, or NULL for none"
+                } else {
+                    "an INTERVAL such as INTERVAL '3600 seconds', or NULL for none"
+                }
+            ),
+        }
+    }
+}
+
+/// A call ready to run.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) spec: Spec,
+    pub(super) axis: Axis,
+    /// Which argument is the time; the steps follow it.
+    pub(super) time: usize,
+}
+
+impl Call {
+    /// From the expressions of a physical plan and their types.
+    pub(super) fn from_physical(
+        function: &str,
+        exprs: &[Arc<dyn PhysicalExpr>],
+        types: &[DataType],
+    ) -> Result<Self> {
+        let arguments = Arguments::of(function, types)?;
+        let axis = arguments.axis()?;
+        let window = constant(exprs.first())
+            .ok_or_else(|| not_constant(function, "window"))
+            .and_then(|window| window_of(function, window))?;
+        let window = window.map(|window| match window {
+            Window::Number(ticks) => ticks,
+            Window::Nanos(nanos) => axis.ticks_in(nanos),
+        });
+        let mode = match arguments.mode {
+            None => Mode::default(),
+            Some(_) => constant(exprs.get(1))
+                .ok_or_else(|| not_constant(function, "mode"))
+                .and_then(|mode| mode_of(function, mode))?,
+        };
+        let time = 1 + usize::from(arguments.mode.is_some());
+        Ok(Self {
+            spec: arguments.spec(mode, window)?,
+            axis,
+            time,
+        })
+    }
+
+    /// Refuses wrong constants while the query is still being planned. Parameters that are not
+    /// bound yet are looked at once they are.
+    pub(super) fn check_constants(function: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
+        let folded = |argument: &str, expr: &Expr| match literal(expr) {
+            Some(value) => Ok(Some(value)),
+            None if expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))? => Ok(None),
+            None => Err(not_constant(function, argument)),
+        };
+        if let Some(window) = args.first()
+            && let Some(value) = folded("window", window)?
+        {
+            window_of(function, &value)?;
+        }
+        let types = args
+            .iter()
+            .map(|arg| arg.get_type(schema))
+            .collect::<Result<Vec<_>>>()?;
+        if Arguments::of(function, &types)?.mode.is_some()
+            && let Some(value) = args
+                .get(1)
+                .map(|mode| folded("mode", mode))
+                .transpose()?
+                .flatten()
+        {
+            mode_of(function, &value)?;
+        }
+        Ok(())
+    }
+}
+
+enum Window {
+    Number(u64),
+    Nanos(u128),
+}
+
+/// The window; `None` is unbounded.
+fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Window>> {
+    let negative =
+        || plan_datafusion_err!("{function}: `window` must not be negative, found {value}");
+    match value {
+        value if value.is_null() => Ok(None),
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => {
+            if interval.months != 0 {
+                return plan_err!(
+                    "{function}: `window` must not contain months or years, whose length varies; \
+                     write days, for example INTERVAL '30 days'"
+                );
+            }
+            let days = i128::from(interval.days) * NANOS_PER_DAY;
+            let nanos = days + i128::from(interval.nanoseconds);
+            u128::try_from(nanos)
+                .map(|nanos| Some(Window::Nanos(nanos)))
+                .map_err(|_| negative())
+        }
+        ScalarValue::Int64(Some(number)) => u64::try_from(*number)
+            .map(|number| Some(Window::Number(number)))
+            .map_err(|_| negative()),
+        // Not coerced yet: seen again when it is.
+        _ => Ok(Some(Window::Number(0))),
+    }
+}
+
+fn mode_of(function: &str, value: &ScalarValue) -> Result<Mode> {
+    let Some(Some(text)) = value.try_as_str() else {
+        return plan_err!("{function}: `mode` must be text such as 'ordered', found {value}");
+    };
+    text.parse()
+        .map_err(|error| plan_datafusion_err!("{function}: `mode`: {error}"))
+}
+
+fn is_mode(data_type: &DataType) -> bool {
+    data_type.is_string() || data_type.is_null()
+}
+
+fn constant(expr: Option<&Arc<dyn PhysicalExpr>>) -> Option<&ScalarValue> {
+    expr.and_then(|expr| expr.downcast_ref::<Literal>())
+        .map(Literal::value)
+}
+
+/// The value of a constant, also under an alias or a cast that folding has left.
+fn literal(expr: &Expr) -> Option<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value.clone()),
+        Expr::Alias(alias) => literal(&alias.expr),
+        Expr::Cast(cast) => literal(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+        _ => None,
+    }
+}
+
+fn not_constant(function: &str, argument: &str) -> datafusion::error::DataFusionError {
+    plan_datafusion_err!("{function}: `{argument}` must be a constant, the same for all rows")
+}
+
+fn usage(function: &str) -> String {
+    format!(
+        "{function} needs a window, a time and a step: {function}(window, mode, time, step1, …)"
+    )
+}
