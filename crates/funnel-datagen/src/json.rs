@@ -138,7 +138,10 @@ mod tests {
     fn text_with_quotes_and_control_characters_stays_valid_json() {
         let nasty = "a\"b\\c\nd\u{1}é";
         let mut o = Obj::new();
-        o.str("k", nasty).int("n", -5).null("z").arr("a", &[quoted("x"), "1".into()]);
+        o.str("k", nasty)
+            .int("n", -5)
+            .null("z")
+            .arr("a", &[quoted("x"), "1".into()]);
         let v: serde_json::Value = serde_json::from_str(&o.end()).unwrap();
         assert_eq!(v["k"], nasty);
         assert_eq!(v["n"], -5);

@@ -13,6 +13,7 @@ pub mod json;
 pub mod message;
 pub mod output;
 pub mod payload;
+mod scribe;
 mod sim;
 pub mod truth;
 

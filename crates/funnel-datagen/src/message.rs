@@ -111,10 +111,13 @@ impl Envelope<'_> {
             TimeForm::Millis => o.int("eventTime", self.time),
             TimeForm::Iso => o.str("eventTime", &crate::payload::iso(self.time)),
         };
-        o.str("eventTimeSource", match self.clock {
-            Clock::Server => "server",
-            Clock::Client => "client",
-        });
+        o.str(
+            "eventTimeSource",
+            match self.clock {
+                Clock::Server => "server",
+                Clock::Client => "client",
+            },
+        );
         o.int("producedAt", self.produced_at);
         o.opt_int("seq", self.seq);
         o.obj("payload", payload);

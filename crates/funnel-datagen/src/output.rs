@@ -21,7 +21,10 @@ pub enum OutputError {
     #[error("cannot write {path}: is the folder writable and is there space?")]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot write the truth to {path} as JSON")]
-    Json { path: PathBuf, source: serde_json::Error },
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
 }
 
 /// Writes one NDJSON file per topic and `truth.json` into `dir`, and gives the truth back.
@@ -53,8 +56,10 @@ pub fn write_dir(simulation: Simulation, dir: &Path) -> Result<Truth, OutputErro
 
 /// Writes the truth as indented JSON.
 pub fn write_truth(truth: &Truth, path: &Path) -> Result<(), OutputError> {
-    let json = serde_json::to_string_pretty(truth)
-        .map_err(|source| OutputError::Json { path: path.to_path_buf(), source })?;
+    let json = serde_json::to_string_pretty(truth).map_err(|source| OutputError::Json {
+        path: path.to_path_buf(),
+        source,
+    })?;
     fs::write(path, json + "\n").map_err(|e| failed(path, e))
 }
 
@@ -65,7 +70,10 @@ pub fn write_line(out: &mut impl Write, message: &Message) -> io::Result<()> {
         other => {
             let mut o = Obj::new();
             o.str("key", &String::from_utf8_lossy(&message.key));
-            o.opt_str("valueBase64", other.as_ref().map(|v| STANDARD.encode(v)).as_deref());
+            o.opt_str(
+                "valueBase64",
+                other.as_ref().map(|v| STANDARD.encode(v)).as_deref(),
+            );
             out.write_all(o.end().as_bytes())?;
         }
     }
@@ -79,5 +87,8 @@ fn is_plain_line(value: &[u8]) -> bool {
 }
 
 fn failed(path: &Path, source: io::Error) -> OutputError {
-    OutputError::Write { path: path.to_path_buf(), source }
+    OutputError::Write {
+        path: path.to_path_buf(),
+        source,
+    }
 }

@@ -20,7 +20,12 @@ impl Simulation {
     /// The same options always give the same messages, byte by byte.
     pub fn new(options: Options) -> Result<Self, OptionsError> {
         options.check()?;
-        Ok(Self { truth: Truth { seed: options.seed, ..Truth::default() } })
+        Ok(Self {
+            truth: Truth {
+                seed: options.seed,
+                ..Truth::default()
+            },
+        })
     }
 
     /// The truth about all traffic; messages not yet taken are made and dropped.

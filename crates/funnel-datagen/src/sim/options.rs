@@ -8,7 +8,11 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum OptionsError {
     #[error("cannot simulate {what} = {found}; {hint}")]
-    OutOfRange { what: &'static str, found: String, hint: &'static str },
+    OutOfRange {
+        what: &'static str,
+        found: String,
+        hint: &'static str,
+    },
 }
 
 /// Traffic, its amount and its mix. Shares lie between 0 and 1.
@@ -73,7 +77,10 @@ pub struct Disorder {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { disorder: Disorder::default(), ..Self::calm() }
+        Self {
+            disorder: Disorder::default(),
+            ..Self::calm()
+        }
     }
 }
 
