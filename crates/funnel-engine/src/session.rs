@@ -13,6 +13,9 @@ use crate::register::register_all;
 /// Consumers named in the message of a query that asks for more memory than there is.
 const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
+/// A sort may set aside one part in so many of the memory for merging.
+const MERGE_SHARE: usize = 32;
+
 /// Builds a [`SessionContext`] that knows every function of this crate.
 ///
 /// ```
@@ -29,6 +32,7 @@ const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 pub struct SessionBuilder {
     config: SessionConfig,
     memory_bytes: Option<usize>,
+    batch_rows: Option<usize>,
 }
 
 impl SessionBuilder {
@@ -42,6 +46,7 @@ impl SessionBuilder {
         Self {
             config,
             memory_bytes: None,
+            batch_rows: None,
         }
     }
 
@@ -57,7 +62,7 @@ impl SessionBuilder {
     /// Rows per batch between operators (DataFusion's default: 8192).
     #[must_use]
     pub fn batch_size(mut self, rows: usize) -> Self {
-        self.config = self.config.with_batch_size(rows);
+        self.batch_rows = Some(rows);
         self
     }
 
@@ -73,18 +78,28 @@ impl SessionBuilder {
     /// # Errors
     /// A memory limit or batch size of zero, or a spill folder that cannot be prepared.
     pub fn build(self) -> Result<SessionContext> {
-        if self.config.batch_size() == 0 {
-            return plan_err!("batch size must be at least one row, found 0");
+        let mut config = self.config;
+        if let Some(rows) = self.batch_rows {
+            if rows == 0 {
+                return plan_err!("batch size must be at least one row, found 0");
+            }
+            config = config.with_batch_size(rows);
         }
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = self.memory_bytes {
             if bytes == 0 {
                 return plan_err!("memory limit must be at least one byte, found 0");
             }
+            // What each sort sets aside for merging its spilled runs: DataFusion's 10 MiB would be
+            // more than a small limit has.
+            let merge_bytes = bytes / MERGE_SHARE;
+            if merge_bytes < config.options().execution.sort_spill_reservation_bytes {
+                config = config.with_sort_spill_reservation_bytes(merge_bytes);
+            }
             let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), TOP_CONSUMERS);
             runtime = runtime.with_memory_pool(Arc::new(pool));
         }
-        let session = SessionContext::new_with_config_rt(self.config, runtime.build_arc()?);
+        let session = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
         register_all(&session);
         Ok(session)
     }
