@@ -1,16 +1,7 @@
 -- Each conversion with the interaction that gets it, once per scope (`engagement`, `exposure`).
 -- Model and window are parameters because changing them changes history at once: nothing of this
 -- is stored. A conversation always beats a click on content; within one session there is no window.
-WITH conversion AS (
-  SELECT
-    event_id, visitor_key, session_key, event_time, conversion_type, order_ref, amount, currency,
-    num_items
-  FROM events_enriched
-  WHERE NOT is_duplicate
-    AND event_type = 'sde_reported'
-    AND conversion_type IS NOT NULL
-),
-interactive_leg AS (
+WITH interactive_leg AS (
   SELECT DISTINCT chat_leg_key
   FROM events_enriched
   WHERE NOT is_duplicate
@@ -39,13 +30,13 @@ interaction AS (
 candidate AS (
   SELECT
     i.scope, i.strength, i.event_id AS interaction_id, i.event_time AS interaction_time,
-    c.event_id AS conversion_id, c.event_time AS conversion_time,
+    c.conversion_key AS conversion_id, c.conversion_time,
     c.conversion_type, c.order_ref, c.amount, c.currency, c.num_items,
     coalesce(c.session_key = i.session_key, FALSE) AS in_session
-  FROM conversion AS c
+  FROM conversions AS c
   JOIN interaction AS i
     ON i.visitor_key = c.visitor_key
-    AND i.event_time <= c.event_time
+    AND i.event_time <= c.conversion_time
 ),
 ranked AS (
   SELECT

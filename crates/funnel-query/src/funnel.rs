@@ -3,7 +3,7 @@
 //! 1. `projection`: the enriched rows of the range, each repeated for the units it belongs to.
 //! 2. `execution`: one row per unit with the steps it reached, then counts per step.
 
-mod attribution;
+pub(crate) mod attribution;
 mod chain;
 mod counts;
 mod definition;

@@ -1,10 +1,15 @@
 //! `funnel report`: one funnel over a range of days, with what a reader must know to trust it.
 
+mod context;
+mod rows;
+
 use arrow::array::RecordBatch;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
+use crate::funnel::execution::{self, Question};
+use crate::funnel::projection::Scope;
 use crate::funnel::{
     Attribution, DateBasis, FunnelDefinition, Mode, Unit, Window,
 };
@@ -79,8 +84,8 @@ pub struct Completeness {
     pub chats_with_offer: i64,
     /// Chats without an offer, counted apart and in no offer step.
     pub unattributed: i64,
-    /// Latest time an event of the account was received; `None` without events.
-    pub data_to: Option<String>,
+    /// Latest time at which an event of the account happened.
+    pub data_to: Option<DateTime<Utc>>,
     /// One sentence for people.
     pub text: String,
 }
@@ -94,8 +99,7 @@ pub struct Report {
     /// dropped, rate_from_previous, rate_from_first, skipped, required,
     /// p50_seconds_to_next, p90_seconds_to_next, p99_seconds_to_next.
     pub rows: RecordBatch,
-    /// What became of the offers. Columns: offer_outcome, outcome_code, offers,
-    /// agent_state_at_impression, agent_state_at_click, is_loss.
+    /// What became of the offers of these days, by the columns of the named query `outcomes`.
     pub outcomes: RecordBatch,
 }
 
@@ -103,8 +107,72 @@ pub struct Report {
 ///
 /// # Errors
 /// Usage when the request cannot be answered as it stands (several accounts and none named, a
-/// column that does not exist); failed when the query fails.
+/// column that does not exist); query when the query fails.
 pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Report> {
-    let _ = (session, request);
-    Err(QueryError::usage("not built yet"))
+    if request.from > request.to {
+        return Err(QueryError::usage(format!(
+            "the range from {} to {} is empty: --to is the last day, inclusive",
+            request.from, request.to
+        )));
+    }
+    let account = choose_account(session, request.account.as_deref()).await?;
+    let zone = request.timezone.unwrap_or_else(|| session.options().time_zone(&account));
+    let definition = &request.funnel;
+    let unit = request.unit.unwrap_or(definition.unit);
+    let question = Question {
+        definition,
+        unit,
+        mode: request.mode.unwrap_or(definition.mode),
+        window: request.window.unwrap_or_else(|| definition.windows.of(unit)),
+        by: &request.by,
+        where_sql: request.where_sql.as_deref(),
+    };
+    let scope = Scope {
+        account: account.clone(),
+        from: request.from,
+        to: request.to,
+        timezone: request.timezone,
+        basis: request.date_basis,
+        attribution: request.attribution,
+    };
+    let counted = execution::execute(session.ctx(), &scope, &question).await?;
+    let mut header = Header {
+        funnel: definition.name.clone(),
+        question: definition.question.clone(),
+        definition_hash: definition.hash.clone(),
+        account,
+        from: request.from,
+        to: request.to,
+        unit,
+        mode: question.mode,
+        window_seconds: question.window.seconds(),
+        time_zone: zone.name().to_owned(),
+        date_basis: request.date_basis,
+        attribution: request.attribution.to_string(),
+        by: request.by.clone(),
+        completeness: Completeness::default(),
+    };
+    let params = context::params(&header, request.timezone);
+    header.completeness = context::completeness(session, &params).await?;
+    let outcomes = context::outcomes(session, &header, params).await?;
+    let rows = rows::long(&header, definition, &counted)
+        .map_err(|source| QueryError::query("could not lay out the funnel", source.into()))?;
+    Ok(Report { header, rows, outcomes })
+}
+
+/// The account asked for, or the only one there is.
+async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
+    let accounts = context::accounts(session).await?;
+    let listed = accounts.join(", ");
+    match (asked, accounts.as_slice()) {
+        (Some(asked), _) if accounts.iter().any(|known| known == asked) => Ok(asked.to_owned()),
+        (_, []) => Err(QueryError::usage("the lake holds no events yet: nothing to report")),
+        (Some(asked), _) => Err(QueryError::usage(format!(
+            "the lake has no account `{asked}`; it has: {listed}"
+        ))),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(QueryError::usage(format!(
+            "the lake holds several accounts: name one with --account; it has: {listed}"
+        ))),
+    }
 }
