@@ -1,0 +1,90 @@
+//! `funnel report`: one funnel over a range of days.
+
+use std::fmt::Write as _;
+
+use funnel_query::QueryError;
+use funnel_query::funnel::FunnelDefinition;
+use funnel_query::report::{Header, Report, ReportRequest, report};
+
+use super::context::Context;
+use crate::args::ReportArgs;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit> {
+    let output = Output::new(&args.output)?;
+    let request = request(&args)?;
+    let session = context.session().await?;
+    let answer = report(&session, request).await?;
+    print(&output, &answer)?;
+    Ok(Exit::Done)
+}
+
+fn request(args: &ReportArgs) -> Result<ReportRequest> {
+    if args.from > args.to {
+        return Err(CliError::usage(format!("--from {} lies after --to {}", args.from, args.to)));
+    }
+    let funnel = match (&args.funnel, &args.file) {
+        (_, Some(path)) => FunnelDefinition::from_file(path).map_err(QueryError::from)?,
+        (Some(name), None) => FunnelDefinition::shipped(name).map_err(QueryError::from)?,
+        (None, None) => return Err(CliError::usage("name a funnel, or a --file that defines one")),
+    };
+    let mut request = ReportRequest::new(funnel, args.from, args.to);
+    request.account.clone_from(&args.account);
+    request.by.clone_from(&args.by);
+    request.where_sql.clone_from(&args.condition);
+    request.unit = args.unit;
+    request.mode = args.mode;
+    request.window = args.window;
+    request.timezone = args.timezone;
+    request.date_basis = args.date_basis;
+    request.attribution = args.attribution;
+    Ok(request)
+}
+
+fn print(output: &Output, answer: &Report) -> Result<()> {
+    let heading = heading(&answer.header);
+    if output.is_for_people() && output.is_stdout() {
+        output::print(&format!("{heading}\n"))?;
+    } else {
+        // Rows are data; what qualifies them goes beside, not between.
+        output::note(&heading);
+    }
+    output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
+    if output.is_for_people() && output.is_stdout() && answer.outcomes.num_rows() > 0 {
+        output::print("\nWhat became of the offers:\n")?;
+        output.batches(&answer.outcomes.schema(), std::slice::from_ref(&answer.outcomes))?;
+    }
+    Ok(())
+}
+
+/// What a reader must know to trust the numbers.
+fn heading(header: &Header) -> String {
+    let mut text = format!("{}: {}\n", header.funnel, header.question);
+    let window = header.window_seconds.map_or_else(
+        || "unbounded".to_owned(),
+        |seconds| {
+            let span = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+            humantime::format_duration(span).to_string()
+        },
+    );
+    let account =
+        if header.account.is_empty() { "(no events)".to_owned() } else { header.account.clone() };
+    let lines = [
+        ("account", account),
+        ("days", format!("{} to {} ({})", header.from, header.to, header.time_zone)),
+        ("unit", header.unit.to_string()),
+        ("mode", header.mode.to_string()),
+        ("window", window),
+        ("date basis", header.date_basis.to_string()),
+        ("attribution", header.attribution.clone()),
+        ("completeness", header.completeness.text.clone()),
+        ("definition", header.definition_hash.clone()),
+    ];
+    for (name, value) in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<13} {value}");
+    }
+    text
+}
