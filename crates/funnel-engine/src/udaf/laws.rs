@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, StructArray};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use funnel_match::{Mode, Row, Spec, reference};
@@ -59,14 +61,24 @@ fn columns(rows: &[Input]) -> (Vec<ArrayRef>, Vec<usize>, BooleanArray) {
         rows.iter().map(|row| row.time).collect::<Int64Array>(),
     )];
     for step in 0..STEPS {
-        columns.push(Arc::new(
-            rows.iter()
-                .map(|row| row.steps[step])
-                .collect::<BooleanArray>(),
-        ));
+        columns.push(Arc::new(condition(rows.iter().map(|row| row.steps[step]))));
     }
     let groups = rows.iter().map(|row| row.group).collect();
-    (columns, groups, rows.iter().map(|row| row.filter).collect())
+    (
+        columns,
+        groups,
+        condition(rows.iter().map(|row| row.filter)),
+    )
+}
+
+/// Under a null lies a value that must not be looked at.
+fn condition(values: impl Iterator<Item = Option<bool>>) -> BooleanArray {
+    let values: Vec<Option<bool>> = values.collect();
+    let nulls = NullBuffer::from_iter(values.iter().map(Option::is_some));
+    BooleanArray::new(
+        values.iter().map(|value| value.unwrap_or(true)).collect(),
+        Some(nulls),
+    )
 }
 
 /// What the definition says, as one level, struct or list for each group.
@@ -89,24 +101,14 @@ fn expected(call: &Call, answer: Answer, rows: &[Input]) -> ArrayRef {
         match answer {
             Answer::Level => ScalarValue::from(level).to_array(),
             Answer::Match => {
-                let ticks = times
-                    .iter()
-                    .map(|time| ScalarValue::Int64(*time))
-                    .collect::<Vec<_>>();
-                let item = &super::rows::time_item()
-                    .as_ref()
-                    .clone()
-                    .with_nullable(true);
-                let times = ScalarValue::new_list_nullable(&ticks, item.data_type());
-                let fields = answer.data_type(&item.data_type().clone());
-                let datafusion::arrow::datatypes::DataType::Struct(fields) = fields else {
-                    unreachable!("a match is a struct")
-                };
+                let ticks: Vec<_> = times.iter().map(|time| ScalarValue::Int64(*time)).collect();
+                let times = ScalarValue::new_list_nullable(&ticks, &DataType::Int64);
                 let level = ScalarValue::from(level).to_array().unwrap();
-                let columns: Vec<ArrayRef> = vec![level, times];
-                Ok(Arc::new(datafusion::arrow::array::StructArray::new(
-                    fields, columns, None,
-                )) as _)
+                let fields = match answer.data_type(&DataType::Int64) {
+                    DataType::Struct(fields) => fields,
+                    other => panic!("a match is a struct, not {other}"),
+                };
+                Ok(Arc::new(StructArray::new(fields, vec![level, times], None)) as ArrayRef)
             }
             Answer::Steps => {
                 let reached =
