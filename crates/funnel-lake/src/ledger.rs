@@ -161,29 +161,31 @@ pub struct FoldSummary {
 impl Lake {
     /// Every entry: the folded ones and those of the commits after them, oldest first.
     pub async fn ledger_entries(&self) -> Result<Vec<LedgerEntry>> {
+        // In this order: what is folded in between is then read from the commits, not missed.
         let folded = self.ledger().load().await?;
-        let next = folded.offset(FOLD).unwrap_or(0);
         let newest = self.events().load().await?.version();
-        self.ledger_entries_until(&folded, next, newest).await
+        self.ledger_entries_until(&folded, newest).await
     }
 
     /// The entries up to version `newest` of `events`.
     pub(crate) async fn ledger_entries_until(
         &self,
         folded: &Snapshot,
-        next: i64,
         newest: i64,
     ) -> Result<Vec<LedgerEntry>> {
+        let next = folded.offset(FOLD).unwrap_or(0);
         let mut entries = read_folded(folded).await?;
         entries.retain(|entry| entry.version <= newest);
         entries.extend(committed_entries(self.events(), next, newest).await?);
-        entries.sort_by_key(|entry| (entry.version, entry.kafka_partition, entry.from_offset));
+        entries.sort_by(|a, b| {
+            (a.version, &a.topic_uuid, a.kafka_partition, a.from_offset).cmp(&(
+                b.version,
+                &b.topic_uuid,
+                b.kafka_partition,
+                b.from_offset,
+            ))
+        });
         Ok(entries)
-    }
-
-    /// The next version of `events` whose entries are not folded.
-    pub(crate) fn next_to_fold(folded: &Snapshot) -> i64 {
-        folded.offset(FOLD).unwrap_or(0)
     }
 
     /// Moves the entries of commits that are not folded yet into the table `ledger`. Several may

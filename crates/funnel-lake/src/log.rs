@@ -85,8 +85,7 @@ struct TxnLine {
 /// A file that an entry added.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AddLine {
-    pub(crate) path: String,
-    pub(crate) stats: Option<String>,
+    stats: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -287,10 +287,6 @@ impl Snapshot {
         &self.location
     }
 
-    pub(crate) fn files_shared(&self) -> Arc<Vec<FileEntry>> {
-        Arc::clone(&self.files)
-    }
-
     /// The version.
     pub fn version(&self) -> i64 {
         self.version
