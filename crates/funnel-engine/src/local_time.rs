@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Offset, TimeZone};
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int32Array, StringArray, TimestampMicrosecondArray,
@@ -118,7 +119,6 @@ impl LocalTime {
 
 /// How far local time is ahead of UTC at an instant.
 fn offset_micros(zone: Tz, micros: i64) -> Option<i64> {
-    use chrono::{DateTime, Offset, TimeZone};
     let instant = DateTime::from_timestamp_micros(micros)?.naive_utc();
     let offset = zone.offset_from_utc_datetime(&instant).fix();
     Some(i64::from(offset.local_minus_utc()) * 1_000_000)
