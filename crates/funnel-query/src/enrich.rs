@@ -4,19 +4,146 @@
 //! | --- | --- |
 //! | [`schema`] | the columns of the view |
 //! | [`provider`] | the view as a DataFusion table |
+//! | `read`, `row`, `intern` | events as small rows of numbers |
+//! | `dedup` | rows with one event id are one event |
+//! | `link` | rows that share an id of a chat share what they know |
+//! | `visitor` | the rules over one visitor: `bind` (one session), `chats`, `legs` |
+//! | `output`, `calendar` | rows as Arrow columns again |
+//!
+//! The result depends on the set of events alone, not on the order of their arrival.
 
+mod bind;
+mod calendar;
+mod chats;
+mod dedup;
+mod intern;
+mod legs;
+mod link;
+mod output;
 pub mod provider;
+mod read;
+mod row;
 pub mod schema;
+mod visitor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Field;
+use arrow::error::ArrowError;
 use chrono_tz::Tz;
 
+use calendar::Calendar;
+use intern::{Interner, NULL, Sym};
+use output::Writer;
+use read::RowReader;
+use row::Row;
+
 pub use provider::EnrichedProvider;
+
+/// Rows per batch of the result.
+pub(crate) const CHUNK_ROWS: usize = 8192;
 
 /// What the rules have to know beside the events.
 #[derive(Debug, Clone, Default)]
 pub struct EnrichRules {
     /// Time zone of each account; UTC for the others.
     pub zones: BTreeMap<String, Tz>,
+}
+
+/// The enriched rows, ordered by account, visitor and time, and the batches they came from.
+#[derive(Debug)]
+pub(crate) struct Enriched {
+    texts: Interner,
+    rows: Vec<Row>,
+    batches: Vec<RecordBatch>,
+    calendar: Calendar,
+}
+
+impl Enriched {
+    /// Applies all rules to `batches`.
+    pub(crate) fn new(batches: Vec<RecordBatch>, rules: &EnrichRules) -> Result<Self, ArrowError> {
+        let mut reader = RowReader::new();
+        for (number, batch) in batches.iter().enumerate() {
+            reader.add(u32::try_from(number).unwrap_or(u32::MAX), batch)?;
+        }
+        let dedup::Deduplicated {
+            mut texts,
+            mut kept,
+            mut copies,
+        } = dedup::by_event_id(reader);
+        link::link_chats(&mut kept, &texts);
+        let derived = enrich_visitors(&mut kept, &mut texts);
+        dedup::follow_originals(&kept, &mut copies);
+        let mut rows = kept;
+        rows.extend(copies);
+        rows.extend(derived);
+        sort(&mut rows, &texts);
+        let calendar = Calendar::new(&rules.zones, &mut texts);
+        Ok(Self {
+            texts,
+            rows,
+            batches,
+            calendar,
+        })
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let batches: usize = self.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        batches + self.rows.len() * size_of::<Row>()
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// One column, in chunks of [`CHUNK_ROWS`] rows.
+    pub(crate) fn column(&mut self, field: &Field) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut writer = Writer {
+            texts: &self.texts,
+            batches: &self.batches,
+            calendar: &mut self.calendar,
+        };
+        self.rows
+            .chunks(CHUNK_ROWS)
+            .map(|rows| writer.column(field, rows))
+            .collect()
+    }
+}
+
+/// Applies the rules visitor by visitor; returns the derived rows.
+fn enrich_visitors(rows: &mut [Row], texts: &mut Interner) -> Vec<Row> {
+    // A chat without a visitor is a visitor of its own.
+    let group = |row: &Row| {
+        let chat = if row.visitor == NULL { row.chat } else { 0 };
+        (row.account, row.visitor, chat)
+    };
+    rows.sort_unstable_by_key(group);
+    let mut derived = Vec::new();
+    for visitor in rows.chunk_by_mut(|one, next| group(one) == group(next)) {
+        visitor::enrich_visitor(visitor, texts, &mut derived);
+    }
+    derived
+}
+
+fn sort(rows: &mut [Row], texts: &Interner) {
+    let mut visitors: Vec<(Sym, Sym)> = Vec::new();
+    let mut ranks: HashMap<(Sym, Sym), usize> = HashMap::new();
+    for row in rows.iter() {
+        let visitor = (row.account, row.visitor);
+        ranks.entry(visitor).or_insert_with(|| {
+            visitors.push(visitor);
+            0
+        });
+    }
+    visitors.sort_by_key(|(account, visitor)| (texts.text(*account), texts.text(*visitor)));
+    for (rank, visitor) in visitors.iter().enumerate() {
+        ranks.insert(*visitor, rank);
+    }
+    rows.sort_by_cached_key(|row| {
+        let rank = ranks.get(&(row.account, row.visitor)).copied();
+        (rank, row.chronology(), row.duplicate.is_some(), row.at)
+    });
 }
