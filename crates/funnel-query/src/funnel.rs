@@ -14,11 +14,8 @@ pub(crate) mod projection;
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};
 
-/// 16 hex digits of FNV-1a: names a text; two texts with the same name are not an attack here.
+/// 16 hex digits that name a text.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    format!("{hash:016x}")
+    let hash = blake3::hash(bytes).to_hex();
+    hash.chars().take(16).collect()
 }

@@ -17,6 +17,8 @@ pub mod named;
 pub mod publish;
 pub mod report;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod views;
 
 pub use error::{ErrorKind, QueryError, Result};

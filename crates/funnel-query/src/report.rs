@@ -176,3 +176,6 @@ async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<S
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

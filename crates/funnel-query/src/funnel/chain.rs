@@ -73,7 +73,7 @@ fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResul
         for (mark, rule) in rules {
             if let Some(rule) = rule {
                 let name = format!("{mark}{index}");
-                columns.push(rule.clone().is_true().alias(&name));
+                columns.push(rule.clone().alias(&name));
                 any = any.or(ident(name));
             }
         }
@@ -108,8 +108,10 @@ fn ordered(
             Some(bit) => set >> bit & 1 == 1,
             None => true,
         };
-        let chain: Vec<usize> =
-            (0..steps.len()).filter(|i| !steps[*i].optional && applies(*i)).collect();
+        // A chain takes a row once: where the next step refines this one, it stands for both.
+        let refined = |index: usize| steps.get(index + 1).is_some_and(|next| next.refines_previous);
+        let in_chain = |index: &usize| !steps[*index].optional && !refined(*index) && applies(*index);
+        let chain: Vec<usize> = (0..steps.len()).filter(in_chain).collect();
         let matched = format!("matched{set}");
         let flags = chain.iter().copied().map(flag).collect();
         aggregates.push(matcher.call("funnel_match", flags)?.alias(&matched));
@@ -119,18 +121,20 @@ fn ordered(
         });
         for (index, answer) in answers.iter_mut().enumerate() {
             let place = chain.iter().filter(|step| **step < index).count();
-            let (hit, time) = if chain.contains(&index) {
-                let level = get_field(ident(&matched), "level");
-                (level.gt_eq(level_literal(place + 1)), time_at(&matched, place))
-            } else if steps[index].optional {
-                let name = format!("optional{set}_{index}");
+            let mut source = matched.clone();
+            if !chain.contains(&index) {
+                if !applies(index) {
+                    answer.push((is_set.clone(), lit(false), no_time()));
+                    continue;
+                }
+                // Beside the chain: the chain up to here, ended by this step.
+                source = format!("matched{set}_{index}");
                 let mut flags: Vec<Expr> = chain[..place].iter().copied().map(flag).collect();
                 flags.push(flag(index));
-                aggregates.push(matcher.call("window_funnel", flags)?.alias(&name));
-                (ident(name).eq(level_literal(place + 1)), no_time())
-            } else {
-                (lit(false), no_time())
-            };
+                aggregates.push(matcher.call("funnel_match", flags)?.alias(&source));
+            }
+            let level = get_field(ident(&source), "level");
+            let (hit, time) = (level.gt_eq(level_literal(place + 1)), time_at(&source, place));
             answer.push((is_set.clone(), hit, time));
         }
     }

@@ -62,6 +62,8 @@ pub struct Step {
     pub required_when: Option<String>,
     /// A unit with such a row went through the step, whatever its result: it is not `skipped`.
     pub seen_when: Option<String>,
+    /// The rows of this step are some of the rows of the step before: one row reaches both.
+    pub refines_previous: bool,
 }
 
 /// Windows by unit: what happens within one chain must happen within it.
@@ -178,6 +180,8 @@ struct RawStep {
     optional: bool,
     required_when: Option<String>,
     seen_when: Option<String>,
+    #[serde(default)]
+    refines_previous: bool,
 }
 
 /// Where an error is: the file is fixed, the key varies.
@@ -291,9 +295,17 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
                 place.text(&key(field), text, predicate)?;
             }
         }
-        if index == 0 && (step.optional || step.required_when.is_some()) {
-            let hint = "the first step starts the chain: remove optional and required_when";
-            return Err(place.invalid(key("optional"), "the first step is conditional", hint));
+        if index == 0 && (step.optional || step.required_when.is_some() || step.refines_previous) {
+            let hint = "remove optional, required_when and refines_previous: it starts the chain";
+            return Err(place.invalid(key("name"), "the first step depends on others", hint));
+        }
+        let before = steps.last();
+        if step.refines_previous
+            && (step.optional
+                || before.is_some_and(|step| step.optional || step.required_when.is_some()))
+        {
+            let hint = "let a required step refine an unconditional one";
+            return Err(place.invalid(key("refines_previous"), "one of the two can be missing", hint));
         }
         if step.optional && step.required_when.is_some() {
             let hint = "keep one of optional and required_when";
@@ -306,6 +318,7 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
             optional: step.optional,
             required_when: step.required_when,
             seen_when: step.seen_when,
+            refines_previous: step.refines_previous,
         });
     }
     let conditional = steps.iter().filter(|step| step.required_when.is_some()).count();
@@ -333,6 +346,7 @@ fn hash(definition: &FunnelDefinition) -> String {
             text.push_str(part);
         }
         text.push(if step.optional { '?' } else { '!' });
+        text.push(if step.refines_previous { '<' } else { ' ' });
     }
     super::fingerprint(text.as_bytes())
 }

@@ -37,6 +37,8 @@ pub(crate) struct Question<'a> {
 pub(crate) struct StepRules {
     pub(crate) when: Expr,
     pub(crate) optional: bool,
+    /// Its rows are among those of the step before.
+    pub(crate) refines_previous: bool,
     pub(crate) required_when: Option<Expr>,
     pub(crate) seen_when: Option<Expr>,
 }
@@ -118,6 +120,7 @@ impl<'a> Parser<'a> {
             rules.push(StepRules {
                 when: rule("when", &step.when)?,
                 optional: step.optional,
+                refines_previous: step.refines_previous,
                 required_when: optional_rule("required_when", &step.required_when)?,
                 seen_when: optional_rule("seen_when", &step.seen_when)?,
             });
@@ -159,7 +162,7 @@ fn restrict(rows: DataFrame, filter: Expr) -> PlanResult<DataFrame> {
         .filter(filter.clone().is_true())?
         .select(vec![ident(UNIT_KEY).alias("kept_key")])?
         .distinct()?;
-    rows.filter(filter.is_false().is_not_true())?.join(
+    rows.filter(filter.is_not_false())?.join(
         units,
         JoinType::LeftSemi,
         &[UNIT_KEY],

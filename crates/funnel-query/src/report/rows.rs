@@ -39,10 +39,10 @@ pub(super) fn long(
     let each = || (0..groups).flat_map(|_| definition.steps.iter());
     let numbers = (0..groups).flat_map(|_| 1..=i32::try_from(steps).unwrap_or(i32::MAX));
     columns.push("step_index", Arc::new(numbers.collect::<Int32Array>()));
-    let names = StringArray::from_iter_values(each().map(|step| step.name.as_str()));
-    columns.push("step", Arc::new(names));
-    let titles = StringArray::from_iter_values(each().map(|step| step.title.as_str()));
-    columns.push("title", Arc::new(titles));
+    let names: Vec<&str> = each().map(|step| step.name.as_str()).collect();
+    columns.push("step", Arc::new(StringArray::from(names)));
+    let titles: Vec<&str> = each().map(|step| step.title.as_str()).collect();
+    columns.push("title", Arc::new(StringArray::from(titles)));
     let optional: BooleanArray = each().map(|step| Some(step.optional)).collect();
     columns.push("optional", Arc::new(optional));
 
@@ -119,8 +119,7 @@ impl Columns {
     }
 
     fn text(&mut self, name: &str, value: &str, rows: usize) {
-        let values = StringArray::from_iter_values(std::iter::repeat_n(value, rows));
-        self.push(name, Arc::new(values));
+        self.push(name, Arc::new(StringArray::from(vec![value; rows])));
     }
 
     fn finish(self) -> Result<RecordBatch, ArrowError> {

@@ -1,0 +1,69 @@
+//! Enriched rows written by hand, for tests of what reads them.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::json::ReaderBuilder;
+use datafusion::datasource::MemTable;
+use serde_json::{Value, json};
+
+use crate::enrich::schema::enriched_schema;
+use crate::{QueryOptions, QuerySession};
+
+pub(crate) const ACCOUNT: &str = "a";
+
+/// A row of `session` (`None`: of no session) at second `at` of 2024-03-04, UTC; `more` overrides.
+pub(crate) fn row(event_type: &str, session: Option<&str>, at: u32, more: Value) -> Value {
+    let time = format!("2024-03-04T{:02}:{:02}:{:02}Z", at / 3600, at / 60 % 60, at % 60);
+    let mut row = json!({
+        "event_id": format!("{event_type}-{}-{at}", session.unwrap_or("none")),
+        "event_type": event_type,
+        "account_id": ACCOUNT,
+        "flow": "monitored",
+        "event_time": time,
+        "event_date": "2024-03-04",
+        "local_date": "2024-03-04",
+        "time_zone": "UTC",
+        "is_duplicate": false,
+        "is_derived": false,
+        "is_late": false,
+    });
+    if let Some(session) = session {
+        row["session_id"] = json!(session);
+        row["visitor_id"] = json!("v");
+        row["visitor_key"] = json!("a|v");
+        row["session_key"] = json!(format!("a|v|{session}"));
+        row["session_start_time"] = json!("2024-03-04T00:00:00Z");
+        row["session_start_date"] = json!("2024-03-04");
+    }
+    for (key, value) in more.as_object().into_iter().flatten() {
+        row[key] = value.clone();
+    }
+    row
+}
+
+/// A session whose `events_enriched` are `rows`, with every view over them.
+pub(crate) async fn session(rows: &[Value]) -> QuerySession {
+    let session = QuerySession::without_lake(QueryOptions::default()).unwrap();
+    let batch = batch(rows);
+    for table in ["events", "events_enriched"] {
+        let provider = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap();
+        session.ctx().register_table(table, Arc::new(provider)).unwrap();
+    }
+    crate::views::register(session.ctx(), session.as_of()).await.unwrap();
+    session
+}
+
+fn batch(rows: &[Value]) -> RecordBatch {
+    let schema = nullable(&enriched_schema(&funnel_events::events_schema()));
+    let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
+    decoder.serialize(rows).unwrap();
+    decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(schema))
+}
+
+/// Rows written by hand say only what the test is about.
+fn nullable(schema: &Schema) -> SchemaRef {
+    let field = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
