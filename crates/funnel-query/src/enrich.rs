@@ -147,3 +147,6 @@ fn sort(rows: &mut [Row], texts: &Interner) {
         (rank, row.chronology(), row.duplicate.is_some(), row.at)
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@
 
 pub mod enrich;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod funnel;
 pub mod named;
 pub mod publish;
