@@ -15,6 +15,8 @@ pub(crate) use ops::{
     AuditArgs, ConfigArgs, ConfigCommand, DemoArgs, GenerateArgs, IngestArgs, RejectsArgs,
     RejectsCommand, RejectsListArgs, RejectsShowArgs,
 };
+#[cfg(test)]
+pub(crate) use ops::EXAMPLE_CONFIG;
 pub(crate) use query::{Format, OutputArgs, PublishArgs, ReportArgs, RunArgs, SqlArgs};
 
 use crate::env_vars;

@@ -88,7 +88,9 @@ impl Output {
     fn encoder(&self, target: Target, prepare: &Prepare) -> Result<Encoder> {
         Ok(match self.format {
             Format::Table => {
-                Encoder::Table { target, batches: Vec::new(), null_text: self.null_text }
+                // An empty batch: the headings, also when no row follows.
+                let batches = vec![RecordBatch::new_empty(SchemaRef::clone(prepare.schema()))];
+                Encoder::Table { target, batches, null_text: self.null_text }
             }
             Format::Csv => {
                 let writer = csv::WriterBuilder::new()

@@ -19,22 +19,12 @@ impl Progress {
         Self { visible: !quiet && stderr_is_terminal(), colour: env_vars::colour_allowed() }
     }
 
-    /// A bar over a known total.
-    pub(crate) fn bar(self, total: u64, doing: &'static str) -> ProgressBar {
-        let bar = self.hidden_or(ProgressBar::with_draw_target(Some(total), self.target()));
-        let colour = if self.colour { ".cyan" } else { "" };
-        let template = format!("{{msg:12}} {{bar:30{colour}}} {{human_pos}}/{{human_len}} {{eta}}");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
-        }
-        bar.set_message(doing);
-        bar
-    }
-
-    /// A counter without a known total.
+    /// A counter; the total is often not known before the end.
     pub(crate) fn counter(self, doing: &'static str) -> ProgressBar {
         let bar = self.hidden_or(ProgressBar::with_draw_target(None, self.target()));
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} {per_sec}") {
+        let colour = if self.colour { ".cyan" } else { "" };
+        let template = format!("{{spinner{colour}}} {{human_pos}} {{msg}} ({{per_sec}})");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
         bar.set_message(doing);

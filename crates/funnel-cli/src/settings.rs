@@ -233,6 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn the_example_names_every_key_with_its_default() {
+        let mut example = crate::args::EXAMPLE_CONFIG.replace("\n# consumer", "\nconsumer");
+        example = example.replace("\n# max_age", "\nmax_age").replace("\n# future", "\nfuture");
+        let found = settings(&example, vec![]).unwrap();
+        for key in keys::KEYS {
+            let special = ["consumer_hash_key", "instances", "ordinal"];
+            if special.iter().any(|name| key.path.ends_with(name)) {
+                continue;
+            }
+            let value = found.values.iter().find(|(path, setting)| {
+                key.matches(path) && setting.origin != Origin::Default
+            });
+            let (_, setting) = value.unwrap_or_else(|| panic!("{} is missing", key.path));
+            if let Some(default) = key.default {
+                assert_eq!(setting.value, key.from_text(default), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
     fn a_flag_wins_over_the_file_and_is_named_as_origin() {
         let flag = ("lake.url", "flag-lake".to_owned(), Origin::Flag("--lake"));
         let found = settings("[lake]\nurl = \"file-lake\"\n", vec![flag]).unwrap();

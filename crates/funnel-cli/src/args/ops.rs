@@ -9,6 +9,9 @@ use funnel_ingest::HaltOverride;
 
 use super::{OutputArgs, date, with_exit_codes};
 
+/// Every setting with its default; shown by `funnel help config`.
+pub(crate) const EXAMPLE_CONFIG: &str = include_str!("../../funnel.example.toml");
+
 #[derive(Debug, Args)]
 #[command(after_help = with_exit_codes("\
 Examples:
@@ -167,6 +170,7 @@ pub(crate) struct GenerateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = config_help())]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     pub(crate) command: ConfigCommand,
@@ -188,6 +192,15 @@ Examples:
 Examples:
   funnel config check --config funnel.toml && systemctl restart funnel"))]
     Check,
+}
+
+fn config_help() -> String {
+    let file: String =
+        EXAMPLE_CONFIG.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+    with_exit_codes(&format!(
+        "Examples:\n  funnel config check --config funnel.toml\n  funnel config show\n\n\
+         The file:\n{file}"
+    ))
 }
 
 impl IngestArgs {

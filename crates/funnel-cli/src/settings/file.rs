@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(
             problems("[ingest]\nflush_age = 30\n"),
             ["funnel.toml:2: key `ingest.flush_age`: found `30`, a number without a unit; \
-              write a time with its unit, such as \"30s\""]
+              write a time with its unit, such as \"10s\""]
         );
     }
 

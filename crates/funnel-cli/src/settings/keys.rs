@@ -150,9 +150,7 @@ impl Key {
             (Kind::Size, toml::Value::String(text)) => size(text).is_some(),
             (Kind::Span, toml::Value::String(text)) => span(text).is_some(),
             (Kind::OneOf(words), toml::Value::String(text)) => words.contains(&text.as_str()),
-            (Kind::List, toml::Value::Array(items)) => {
-                !items.is_empty() && items.iter().all(|item| item.as_str().is_some())
-            }
+            (Kind::List, toml::Value::Array(items)) => items.iter().all(toml::Value::is_str),
             (Kind::Index, toml::Value::Integer(number)) => *number >= 0,
             (Kind::Option, value) => value.is_str() || value.is_integer() || value.is_bool(),
             (Kind::Address, toml::Value::String(text)) => {
