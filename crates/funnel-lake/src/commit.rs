@@ -147,50 +147,57 @@ impl DeltaLog {
     async fn append(&self, append: Append) -> Result<Outcome> {
         let mut state = self.state().lock().await;
         let known = state.version;
-        let mut failure = None;
+        let mut failures = 0;
         for attempt in 0..ATTEMPTS_MAX {
             if attempt > 0 {
                 pause(attempt).await;
-                if let Err(error) = state.refresh(self.location(), self.log_store()).await {
-                    failure = Some(error);
+                let refreshed = state.refresh(self.location(), self.log_store()).await;
+                if let Err(error) = refreshed {
+                    self.count_failure(&mut failures, error)?;
                     continue;
                 }
             }
             match self.standing(&state, &append)? {
-                Standing::There => return self.already_there(&append, known..=state.version).await,
-                Standing::Elsewhere(partitions) => {
-                    // Believe a mismatch only after looking: a state that nobody refreshed for a
-                    // while may simply be behind.
-                    if attempt > 0 {
-                        return Ok(Outcome::Fenced { partitions });
-                    }
-                    continue;
+                Standing::There => {
+                    return self.already_there(&append, known..=state.version).await;
                 }
+                // Believe a mismatch only after looking: a state that nobody refreshed for a
+                // while may simply be behind.
+                Standing::Elsewhere(_) if attempt == 0 => continue,
+                Standing::Elsewhere(partitions) => return Ok(Outcome::Fenced { partitions }),
                 Standing::Ready => {}
             }
             match self.try_append(&state, &append).await {
                 Ok(Some(version)) => {
                     state.advance(version, append.positions());
-                    return Ok(Outcome::Committed {
-                        version: as_version(version)?,
-                    });
+                    let version = as_version(version)?;
+                    return Ok(Outcome::Committed { version });
                 }
-                Ok(None) => failure = None,
-                Err(error) => {
-                    tracing::warn!(table = self.name(), %error, "outcome of a commit is not known; reading the log");
-                    failure = Some(error);
-                }
+                Ok(None) => {}
+                Err(error) => self.count_failure(&mut failures, error)?,
             }
         }
-        Err(failure.unwrap_or_else(|| {
-            LakeError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "could not append to table `{}`: other writers were faster {ATTEMPTS_MAX} times",
-                    self.name()
-                ),
-            )
-        }))
+        Err(LakeError::new(
+            ErrorKind::Conflict,
+            format!(
+                "could not append to table `{}`: other writers were faster {ATTEMPTS_MAX} times",
+                self.name()
+            ),
+        ))
+    }
+
+    /// Whether what failed is worth another look. The entry may be there all the same.
+    fn count_failure(&self, failures: &mut u32, error: LakeError) -> Result<()> {
+        *failures += 1;
+        if error.kind() == ErrorKind::Corrupt || *failures >= FAILURES_MAX {
+            return Err(error);
+        }
+        tracing::warn!(
+            table = self.name(),
+            error = &error as &dyn std::error::Error,
+            "the outcome of a commit is not known; reading the log"
+        );
+        Ok(())
     }
 
     fn standing(&self, state: &LogState, append: &Append) -> Result<Standing> {
@@ -274,7 +281,9 @@ impl DeltaLog {
 }
 
 /// How often a commit is tried: enough for many writers, few enough to end.
-const ATTEMPTS_MAX: u32 = 40;
+const ATTEMPTS_MAX: u32 = 60;
+/// How often the store may fail meanwhile.
+const FAILURES_MAX: u32 = 6;
 const PAUSE_MS_MAX: u64 = 250;
 
 /// Moves one stored position.
@@ -411,3 +420,6 @@ async fn pause(attempt: u32) {
     let chance = u64::from(Uuid::new_v4().as_fields().0);
     tokio::time::sleep(Duration::from_millis(chance % (longest + 1))).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ mod rows;
 pub mod stats;
 mod storage;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod writer;
 
 pub use audit::{AuditReport, PartitionTotals, Problem, audit};
