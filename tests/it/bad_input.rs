@@ -24,16 +24,31 @@ fn bad_records() -> Vec<(Vec<u8>, &'static str)> {
         (b"not json at all".to_vec(), "E_JSON_SYNTAX"),
         (GOOD.as_bytes()[..100].to_vec(), "E_JSON_SYNTAX"),
         (huge, "E_TOO_LARGE"),
-        (swapped(r#""active":true"#, &format!(r#""active":{nested}"#)), "E_JSON_DEPTH"),
+        (
+            swapped(r#""active":true"#, &format!(r#""active":{nested}"#)),
+            "E_JSON_DEPTH",
+        ),
         (not_utf8, "E_UTF8"),
         (b"[1,2]".to_vec(), "E_NOT_OBJECT"),
         (format!("{GOOD} {{}}").into_bytes(), "E_TRAILING_DATA"),
-        (swapped(r#""seq":null"#, r#""seq":null,"seq":1"#), "E_JSON_DUP_KEY"),
-        (swapped("session_started", "session_exploded"), "E_TYPE_UNKNOWN"),
+        (
+            swapped(r#""seq":null"#, r#""seq":null,"seq":1"#),
+            "E_JSON_DUP_KEY",
+        ),
+        (
+            swapped("session_started", "session_exploded"),
+            "E_TYPE_UNKNOWN",
+        ),
         (swapped(r#""accountId":"58213347","#, ""), "E_FIELD_MISSING"),
         (swapped("1709560800000", "\"yesterday\""), "E_TIME_FORMAT"),
-        (swapped("1709560800000", "\"0001-01-01T00:00:00Z\""), "E_FIELD_RANGE"),
-        (swapped("1709560800000", "\"9999-12-31T00:00:00Z\""), "E_FIELD_RANGE"),
+        (
+            swapped("1709560800000", "\"0001-01-01T00:00:00Z\""),
+            "E_FIELD_RANGE",
+        ),
+        (
+            swapped("1709560800000", "\"9999-12-31T00:00:00Z\""),
+            "E_FIELD_RANGE",
+        ),
         (swapped(r#"{"active":true}"#, "\"text\""), "E_FIELD_TYPE"),
     ]
 }
@@ -45,20 +60,36 @@ fn each_bad_record_is_kept_with_its_reason_and_the_good_ones_go_on() {
     let producer = Producer::new(lab.bootstrap()).expect("a producer");
     let bad = bad_records();
     for (bytes, _) in &bad {
-        producer.send(&topic, Some(b"58213347|bad"), Some(bytes)).expect("queued");
+        producer
+            .send(&topic, Some(b"58213347|bad"), Some(bytes))
+            .expect("queued");
     }
-    producer.send(&topic, Some(b"58213347|bad"), None).expect("a tombstone is queued");
-    producer.send(&topic, Some(b"58213347|bad"), Some(b"")).expect("an empty value is queued");
-    producer.send(&topic, Some(b"58213347|bad"), Some(GOOD.as_bytes())).expect("queued");
+    producer
+        .send(&topic, Some(b"58213347|bad"), None)
+        .expect("a tombstone is queued");
+    producer
+        .send(&topic, Some(b"58213347|bad"), Some(b""))
+        .expect("an empty value is queued");
+    producer
+        .send(&topic, Some(b"58213347|bad"), Some(GOOD.as_bytes()))
+        .expect("queued");
     producer.flush().expect("delivered");
     lab.ingest();
     lab.audit_closes();
-    let rows = lab.sql("SELECT reason_code, detail, payload_len FROM rejects ORDER BY kafka_offset");
-    let found: Vec<&str> = rows.iter().map(|r| r["reason_code"].as_str().unwrap_or("?")).collect();
+    let rows =
+        lab.sql("SELECT reason_code, detail, payload_len FROM rejects ORDER BY kafka_offset");
+    let found: Vec<&str> = rows
+        .iter()
+        .map(|r| r["reason_code"].as_str().unwrap_or("?"))
+        .collect();
     let mut wanted: Vec<&str> = bad.iter().map(|(_, code)| *code).collect();
     wanted.push("E_EMPTY");
     assert_eq!(found, wanted, "{rows:#?}");
-    assert!(rows.iter().all(|r| r["detail"].as_str().is_some_and(|d| !d.is_empty())), "{rows:#?}");
+    assert!(
+        rows.iter()
+            .all(|r| r["detail"].as_str().is_some_and(|d| !d.is_empty())),
+        "{rows:#?}"
+    );
     assert_eq!(lab.count("SELECT sum(tombstone) FROM ledger"), 1);
     assert_eq!(lab.count("SELECT count(*) FROM events"), 1);
 }

@@ -13,7 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Commits in the log of the events table so far.
 pub(crate) fn commits(lab: &Lab) -> usize {
     let log = lab.lake().join("events/_delta_log");
-    let Ok(entries) = std::fs::read_dir(log) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(log) else {
+        return 0;
+    };
     entries
         .filter_map(Result::ok)
         .filter(|entry| entry.path().extension().is_some_and(|e| e == "json"))
@@ -24,18 +26,30 @@ pub(crate) fn commits(lab: &Lab) -> usize {
 pub(crate) fn await_commits(lab: &Lab, child: &mut Child, more: usize, before: usize) {
     let deadline = Instant::now() + PATIENCE;
     while commits(lab) < before + more {
-        if child.try_wait().expect("the process can be asked").is_some() {
+        if child
+            .try_wait()
+            .expect("the process can be asked")
+            .is_some()
+        {
             return;
         }
-        assert!(Instant::now() < deadline, "no {more} commits after {before} in {PATIENCE:?}");
+        assert!(
+            Instant::now() < deadline,
+            "no {more} commits after {before} in {PATIENCE:?}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// SIGTERM, as a supervisor sends it.
 pub(crate) fn terminate(child: &Child) {
-    let status = std::process::Command::new("kill").arg(child.id().to_string()).status();
-    assert!(status.expect("kill runs").success(), "SIGTERM reaches the process");
+    let status = std::process::Command::new("kill")
+        .arg(child.id().to_string())
+        .status();
+    assert!(
+        status.expect("kill runs").success(),
+        "SIGTERM reaches the process"
+    );
 }
 
 /// Small batches, so that a run has many places to be killed in.
@@ -44,8 +58,14 @@ pub(crate) const SMALL_BATCHES: &str = "[ingest]\nflush_rows = 700\nflush_age = 
 #[test]
 fn killed_at_any_moment_the_ingestor_loses_nothing_and_doubles_nothing() {
     let lab = Lab::with_config(SMALL_BATCHES);
-    let (expected, _) =
-        simulation::send(&lab, Options { sessions: 1_500, seed: 9, ..Options::default() });
+    let (expected, _) = simulation::send(
+        &lab,
+        Options {
+            sessions: 1_500,
+            seed: 9,
+            ..Options::default()
+        },
+    );
     // Commits to wait for before each kill; 0 kills while it starts, reads or writes its first files.
     for more in [0, 1, 3, 0, 2, 1, 5, 1] {
         let before = commits(&lab);
@@ -62,8 +82,14 @@ fn killed_at_any_moment_the_ingestor_loses_nothing_and_doubles_nothing() {
 #[test]
 fn a_terminated_ingestor_commits_what_it_read_and_exits_0() {
     let lab = Lab::with_config(SMALL_BATCHES);
-    let (expected, _) =
-        simulation::send(&lab, Options { sessions: 600, seed: 10, ..Options::default() });
+    let (expected, _) = simulation::send(
+        &lab,
+        Options {
+            sessions: 600,
+            seed: 10,
+            ..Options::default()
+        },
+    );
     let mut child = lab.spawn_ingest("terminated.log");
     await_commits(&lab, &mut child, 2, commits(&lab));
     terminate(&child);
@@ -78,8 +104,14 @@ fn a_terminated_ingestor_commits_what_it_read_and_exits_0() {
 #[test]
 fn a_second_run_over_the_same_topics_changes_nothing() {
     let lab = Lab::new();
-    let (expected, _) =
-        simulation::send(&lab, Options { sessions: 200, seed: 11, ..Options::default() });
+    let (expected, _) = simulation::send(
+        &lab,
+        Options {
+            sessions: 200,
+            seed: 11,
+            ..Options::default()
+        },
+    );
     lab.ingest();
     let rows = lab.count("SELECT count(*) FROM events");
     lab.ingest();
@@ -91,14 +123,25 @@ fn a_second_run_over_the_same_topics_changes_nothing() {
 #[test]
 fn duplicates_that_arrive_after_a_restart_are_still_dropped() {
     let lab = Lab::new();
-    let options = Options { sessions: 150, seed: 12, ..Options::calm() };
+    let options = Options {
+        sessions: 150,
+        seed: 12,
+        ..Options::calm()
+    };
     let messages: Vec<_> = Simulation::new(options).expect("options").collect();
     let sent = lab.send(messages.iter().cloned());
     lab.ingest();
     let rows = lab.count("SELECT count(*) FROM events");
     lab.send(messages);
     lab.ingest();
-    assert_eq!(rows, lab.count("SELECT count(*) FROM events"), "rows after every record came again");
-    assert_eq!(lab.count("SELECT sum(duplicate) FROM ledger"), sent.cast_signed());
+    assert_eq!(
+        rows,
+        lab.count("SELECT count(*) FROM events"),
+        "rows after every record came again"
+    );
+    assert_eq!(
+        lab.count("SELECT sum(duplicate) FROM ledger"),
+        sent.cast_signed()
+    );
     lab.audit_closes();
 }

@@ -12,8 +12,14 @@ use crate::{simulation, truth};
 #[test]
 fn three_instances_that_join_and_leave_share_the_work_exactly() {
     let lab = Lab::with_config(SMALL_BATCHES);
-    let (first, _) =
-        simulation::send(&lab, Options { sessions: 1_500, seed: 21, ..Options::default() });
+    let (first, _) = simulation::send(
+        &lab,
+        Options {
+            sessions: 1_500,
+            seed: 21,
+            ..Options::default()
+        },
+    );
     let mut one = lab.spawn_ingest("one.log");
     await_commits(&lab, &mut one, 1, 0);
     let mut two = lab.spawn_ingest("two.log");
@@ -24,7 +30,11 @@ fn three_instances_that_join_and_leave_share_the_work_exactly() {
     await_commits(&lab, &mut three, 1, commits(&lab).saturating_sub(1));
     let mut four = lab.spawn_ingest("four.log");
     terminate(&two);
-    assert!(two.wait().expect("the second ends").success(), "{}", words(&lab, "two.log"));
+    assert!(
+        two.wait().expect("the second ends").success(),
+        "{}",
+        words(&lab, "two.log")
+    );
     for (child, log) in [(&mut three, "three.log"), (&mut four, "four.log")] {
         stop(&lab, child, log);
     }
@@ -52,12 +62,15 @@ fn aborted_transactions_are_holes_and_never_events() {
             r#"{{"schemaVersion":"1.0","eventType":"session_started","sourceSystem":"web_tag","sourceEvent":"MONITORING_STATE","flow":"monitored","accountId":"58213347","visitorId":"Qm7xT2dLS1eWc0vN9pKa_w","sessionId":"s{n}","eventTime":1709560800000,"eventTimeSource":"client","producedAt":1709560800180,"payload":{{"active":true}}}}"#
         )
     };
-    let producer = Producer::transactional(lab.bootstrap(), &topic).expect("a transactional producer");
+    let producer =
+        Producer::transactional(lab.bootstrap(), &topic).expect("a transactional producer");
     for (numbers, commit) in [(0..30, true), (30..70, false), (70..100, true)] {
         producer.begin().expect("a transaction opens");
         for n in numbers {
             let key = format!("58213347|v{n}");
-            producer.send(&topic, Some(key.as_bytes()), Some(session(n).as_bytes())).expect("queued");
+            producer
+                .send(&topic, Some(key.as_bytes()), Some(session(n).as_bytes()))
+                .expect("queued");
         }
         producer.flush().expect("delivered");
         producer.end(commit).expect("the transaction ends");
@@ -65,6 +78,14 @@ fn aborted_transactions_are_holes_and_never_events() {
     lab.ingest();
     lab.audit_closes();
     assert_eq!(lab.count("SELECT count(*) FROM events"), 60);
-    assert_eq!(lab.count("SELECT count(DISTINCT session_id) FROM events WHERE session_id IN ('s30', 's69')"), 0);
-    assert!(lab.count("SELECT sum(holes) FROM ledger") >= 40, "aborted records and control markers");
+    assert_eq!(
+        lab.count(
+            "SELECT count(DISTINCT session_id) FROM events WHERE session_id IN ('s30', 's69')"
+        ),
+        0
+    );
+    assert!(
+        lab.count("SELECT sum(holes) FROM ledger") >= 40,
+        "aborted records and control markers"
+    );
 }

@@ -16,7 +16,10 @@ fn samples() -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(&folder)
         .expect("the examples are there")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('g')))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with('g'))
+        })
         .collect();
     names.sort();
     let line = |path| {
@@ -39,7 +42,9 @@ fn samples_sent_by_another_client_all_become_events() {
         .spawn()
         .expect("the Python producer starts");
     let mut stdin = python.stdin.take().expect("its stdin");
-    stdin.write_all(samples.join("\n").as_bytes()).expect("the samples are sent");
+    stdin
+        .write_all(samples.join("\n").as_bytes())
+        .expect("the samples are sent");
     drop(stdin);
     assert!(python.wait().expect("the producer ends").success());
     lab.ingest();
@@ -52,8 +57,14 @@ fn samples_sent_by_another_client_all_become_events() {
 #[test]
 fn every_reader_counts_the_same_rows() {
     let lab = Lab::new();
-    let (truth, _) =
-        simulation::send(&lab, Options { sessions: 400, seed: 31, ..Options::default() });
+    let (truth, _) = simulation::send(
+        &lab,
+        Options {
+            sessions: 400,
+            seed: 31,
+            ..Options::default()
+        },
+    );
     lab.ingest();
     let out = Command::new(readers_python())
         .arg(material().join("readers/count_rows.py"))
@@ -64,17 +75,32 @@ fn every_reader_counts_the_same_rows() {
     assert!(out.status.success(), "{stderr}");
     let found: Value = serde_json::from_slice(&out.stdout).expect("one JSON object");
     for reader in ["deltalake", "duckdb", "polars", "pyarrow"] {
-        assert_eq!(found["events"][reader].as_u64(), Some(truth.entries.events), "{reader}: {found}");
+        assert_eq!(
+            found["events"][reader].as_u64(),
+            Some(truth.entries.events),
+            "{reader}: {found}"
+        );
     }
-    assert_eq!(found["rejects"]["deltalake"].as_u64(), Some(truth.entries.rejects));
+    assert_eq!(
+        found["rejects"]["deltalake"].as_u64(),
+        Some(truth.entries.rejects)
+    );
     let ours = lab.sql("SELECT event_type, count(*) AS n FROM events GROUP BY 1");
     for row in &ours {
         let kind = row["event_type"].as_str().expect("a type");
         for reader in ["duckdb", "polars"] {
-            assert_eq!(found["events_by_type"][reader][kind], row["n"], "{reader}: {kind}");
+            assert_eq!(
+                found["events_by_type"][reader][kind], row["n"],
+                "{reader}: {kind}"
+            );
         }
     }
     let types = found["types"].as_object().expect("column types");
-    assert!(types.values().all(|t| !t.as_str().unwrap_or("uint").contains("uint")), "{types:?}");
+    assert!(
+        types
+            .values()
+            .all(|t| !t.as_str().unwrap_or("uint").contains("uint")),
+        "{types:?}"
+    );
     assert_eq!(types["event_time"], "timestamp[us, tz=UTC]");
 }

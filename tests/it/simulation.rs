@@ -15,7 +15,11 @@ pub(crate) fn send(lab: &Lab, options: Options) -> (funnel_datagen::Truth, u64) 
 #[test]
 fn two_hundred_thousand_records_give_every_number_of_the_truth() {
     let lab = Lab::new();
-    let options = Options { sessions: 24_000, seed: 20_240_304, ..Options::default() };
+    let options = Options {
+        sessions: 24_000,
+        seed: 20_240_304,
+        ..Options::default()
+    };
     let (expected, sent) = send(&lab, options);
     assert!(sent >= 200_000, "{sent} records are too few for this claim");
     assert_eq!(sent, expected.records.produced);

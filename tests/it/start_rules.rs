@@ -9,14 +9,30 @@ use crate::simulation;
 /// Reads everything, sends as much again, and takes 5 unread offsets of one partition away.
 fn lab_with_lost_offsets() -> (Lab, String, i64) {
     let lab = Lab::new();
-    simulation::send(&lab, Options { sessions: 100, seed: 41, ..Options::calm() });
+    simulation::send(
+        &lab,
+        Options {
+            sessions: 100,
+            seed: 41,
+            ..Options::calm()
+        },
+    );
     lab.ingest();
     let topic = lab.topic("lp.engagement.v1");
     let stored = lab.count(&format!(
         "SELECT max(to_offset) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition = 0"
     ));
-    simulation::send(&lab, Options { sessions: 100, seed: 42, ..Options::calm() });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    simulation::send(
+        &lab,
+        Options {
+            sessions: 100,
+            seed: 42,
+            ..Options::calm()
+        },
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime
         .expect("a runtime")
         .block_on(truncate(lab.bootstrap(), &topic, 0, stored + 5))
@@ -30,9 +46,21 @@ fn a_truncated_partition_halts_across_restarts_and_the_others_go_on() {
     for start in ["first", "second"] {
         let out = lab.run(&["ingest", "--until-end"]);
         let words = String::from_utf8_lossy(&out.stderr);
-        assert_eq!(out.status.code(), Some(3), "{start} start after the loss: {words}");
-        for part in [topic.as_str(), &stored.to_string(), &(stored + 5).to_string(), "record_gap"] {
-            assert!(words.contains(part), "{start} start: `{part}` is not in: {words}");
+        assert_eq!(
+            out.status.code(),
+            Some(3),
+            "{start} start after the loss: {words}"
+        );
+        for part in [
+            topic.as_str(),
+            &stored.to_string(),
+            &(stored + 5).to_string(),
+            "record_gap",
+        ] {
+            assert!(
+                words.contains(part),
+                "{start} start: `{part}` is not in: {words}"
+            );
         }
     }
     let read_to = |partition: i32| {
@@ -68,8 +96,13 @@ fn topics_that_do_not_exist_yet_are_waited_for() {
     let text = std::fs::read_to_string(lab.config()).expect("the configuration is read");
     let missing = text.replacen("topics = [", "topics = [\"not.there.yet\", ", 1);
     std::fs::write(lab.config(), missing).expect("the configuration is written");
-    let messages: Vec<_> =
-        Simulation::new(Options { sessions: 20, seed: 43, ..Options::calm() }).expect("options").collect();
+    let messages: Vec<_> = Simulation::new(Options {
+        sessions: 20,
+        seed: 43,
+        ..Options::calm()
+    })
+    .expect("options")
+    .collect();
     let sent = lab.send(messages);
     let mut child = lab.spawn_ingest("waiting.log");
     crate::faults::await_commits(&lab, &mut child, 1, 1);

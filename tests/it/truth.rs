@@ -15,7 +15,11 @@ pub(crate) fn records_match(lab: &Lab, truth: &Truth) {
          sum(holes) AS holes, sum(event_rows) AS events, sum(reject_rows) AS rejects, \
          sum(duplicate_entries) AS duplicate_entries FROM ledger",
     );
-    let got = |name: &str| fates[0][name].as_u64().unwrap_or_else(|| panic!("{name} in {fates:?}"));
+    let got = |name: &str| {
+        fates[0][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name} in {fates:?}"))
+    };
     let found = RecordFates {
         produced: got("produced") - got("holes"),
         accepted: got("accepted"),
@@ -25,15 +29,30 @@ pub(crate) fn records_match(lab: &Lab, truth: &Truth) {
         tombstone: got("tombstone"),
     };
     assert_eq!(found, truth.records, "record fates");
-    assert_eq!(got("events"), truth.entries.events, "event rows in the ledger");
-    assert_eq!(got("rejects"), truth.entries.rejects, "reject rows in the ledger");
-    assert_eq!(got("duplicate_entries"), truth.entries.duplicate_entries, "duplicate entries");
+    assert_eq!(
+        got("events"),
+        truth.entries.events,
+        "event rows in the ledger"
+    );
+    assert_eq!(
+        got("rejects"),
+        truth.entries.rejects,
+        "reject rows in the ledger"
+    );
+    assert_eq!(
+        got("duplicate_entries"),
+        truth.entries.duplicate_entries,
+        "duplicate entries"
+    );
     let rows = lab.count("SELECT count(*) FROM events");
     assert_eq!(rows, truth.entries.events.cast_signed(), "rows of events");
-    assert_eq!(rows, lab.count("SELECT count(DISTINCT event_id) FROM events"), "distinct ids");
-    let codes: BTreeMap<String, u64> = counts(
-        &lab.sql("SELECT reason_code AS name, count(*) AS n FROM rejects GROUP BY 1"),
+    assert_eq!(
+        rows,
+        lab.count("SELECT count(DISTINCT event_id) FROM events"),
+        "distinct ids"
     );
+    let codes: BTreeMap<String, u64> =
+        counts(&lab.sql("SELECT reason_code AS name, count(*) AS n FROM rejects GROUP BY 1"));
     assert_eq!(codes, truth.rejects, "rejects by reason");
 }
 
@@ -48,7 +67,10 @@ pub(crate) fn funnels_match(lab: &Lab, truth: &Truth) {
                     let found = report(lab, truth, account, [funnel, unit, mode]);
                     let wanted: Vec<(String, u64)> =
                         steps.iter().map(|s| (s.step.clone(), s.reached)).collect();
-                    assert_eq!(found, wanted, "account {account}: {funnel} by {unit}, {mode}");
+                    assert_eq!(
+                        found, wanted,
+                        "account {account}: {funnel} by {unit}, {mode}"
+                    );
                 }
             }
         }
@@ -59,12 +81,19 @@ fn outcomes_match(lab: &Lab, account: &str, expected: &AccountTruth) {
     let sql = format!(
         "SELECT offer_outcome AS name, count(*) AS n FROM offers WHERE account_id = '{account}' GROUP BY 1"
     );
-    assert_eq!(counts(&lab.sql(&sql)), expected.outcomes, "account {account}: outcomes");
+    assert_eq!(
+        counts(&lab.sql(&sql)),
+        expected.outcomes,
+        "account {account}: outcomes"
+    );
 }
 
 fn metrics_match(lab: &Lab, truth: &Truth, account: &str, expected: &AccountTruth) {
-    let params =
-        [format!("account={account}"), format!("from={}", truth.from), format!("to={}", truth.to)];
+    let params = [
+        format!("account={account}"),
+        format!("from={}", truth.from),
+        format!("to={}", truth.to),
+    ];
     let rows = lab.json(&[
         "run", "metrics", "--param", &params[0], "--param", &params[1], "--param", &params[2],
     ]);
@@ -84,16 +113,38 @@ fn metrics_match(lab: &Lab, truth: &Truth, account: &str, expected: &AccountTrut
     assert!(!expected.metrics.is_empty(), "the truth names metrics");
 }
 
-fn report(lab: &Lab, truth: &Truth, account: &str, [funnel, unit, mode]: [&str; 3]) -> Vec<(String, u64)> {
+fn report(
+    lab: &Lab,
+    truth: &Truth,
+    account: &str,
+    [funnel, unit, mode]: [&str; 3],
+) -> Vec<(String, u64)> {
     let rows = lab.json(&[
-        "report", funnel, "--unit", unit, "--mode", mode, "--account", account, "--from",
-        &truth.from, "--to", &truth.to,
+        "report",
+        funnel,
+        "--unit",
+        unit,
+        "--mode",
+        mode,
+        "--account",
+        account,
+        "--from",
+        &truth.from,
+        "--to",
+        &truth.to,
     ]);
-    let rows = rows.as_array().unwrap_or_else(|| panic!("rows of {funnel}: {rows}"));
+    let rows = rows
+        .as_array()
+        .unwrap_or_else(|| panic!("rows of {funnel}: {rows}"));
     rows.iter()
         .map(|row| {
             let step = row["step"].as_str().unwrap_or_default().to_owned();
-            (step, row["reached"].as_u64().unwrap_or_else(|| panic!("reached in {row}")))
+            (
+                step,
+                row["reached"]
+                    .as_u64()
+                    .unwrap_or_else(|| panic!("reached in {row}")),
+            )
         })
         .collect()
 }
@@ -102,7 +153,10 @@ fn counts(rows: &[Value]) -> BTreeMap<String, u64> {
     rows.iter()
         .map(|row| {
             let name = row["name"].as_str().unwrap_or("null").to_owned();
-            (name, row["n"].as_u64().unwrap_or_else(|| panic!("n in {row}")))
+            (
+                name,
+                row["n"].as_u64().unwrap_or_else(|| panic!("n in {row}")),
+            )
         })
         .collect()
 }
@@ -115,7 +169,11 @@ pub(crate) fn same_amount(found: &Value, wanted: &str) -> bool {
         other => other.to_string(),
     };
     let plain = |t: &str| {
-        if t.contains('.') { t.trim_end_matches('0').trim_end_matches('.').to_owned() } else { t.to_owned() }
+        if t.contains('.') {
+            t.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            t.to_owned()
+        }
     };
     plain(&text) == plain(wanted)
 }

@@ -19,7 +19,10 @@ pub const PARTITIONS: i32 = 4;
 /// When Kafka cannot be started: the lane fails, it does not skip.
 pub fn kafka() -> &'static KafkaCluster {
     static KAFKA: OnceLock<KafkaCluster> = OnceLock::new();
-    #[expect(clippy::panic, reason = "without Kafka the lane must fail, with the script's words")]
+    #[expect(
+        clippy::panic,
+        reason = "without Kafka the lane must fail, with the script's words"
+    )]
     KAFKA.get_or_init(|| KafkaCluster::start(1).unwrap_or_else(|error| panic!("{error}")))
 }
 
@@ -78,7 +81,9 @@ impl Lab {
         };
         let names = lab.topics();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         runtime
             .expect("a runtime")
             .block_on(create_topics(bootstrap, &names, PARTITIONS))
@@ -140,7 +145,10 @@ impl Lab {
     ///
     /// # Panics
     /// When one is not delivered.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its records")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test cannot go on without its records"
+    )]
     pub fn send(&self, messages: impl IntoIterator<Item = Message>) -> u64 {
         let producer = Producer::new(&self.bootstrap).expect("a producer");
         let mut sent = 0;
@@ -159,8 +167,15 @@ impl Lab {
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(funnel_binary());
-        command.args(args).arg("--config").arg(self.config()).stdin(Stdio::null());
-        command.env("NO_COLOR", "1").env_remove("FUNNEL_LAKE").env_remove("FUNNEL_CONFIG");
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::null());
+        command
+            .env("NO_COLOR", "1")
+            .env_remove("FUNNEL_LAKE")
+            .env_remove("FUNNEL_CONFIG");
         command
     }
 
@@ -182,7 +197,11 @@ impl Lab {
     pub fn ok(&self, args: &[&str]) -> String {
         let out = self.run(args);
         let stderr = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "funnel {args:?} ended with {}: {stderr}", out.status);
+        assert!(
+            out.status.success(),
+            "funnel {args:?} ended with {}: {stderr}",
+            out.status
+        );
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
 
@@ -219,8 +238,13 @@ impl Lab {
     #[expect(clippy::panic, reason = "a query that gives no integer is the failure")]
     pub fn count(&self, sql: &str) -> i64 {
         let rows = self.sql(sql);
-        let value = rows.first().and_then(Value::as_object).and_then(|row| row.values().next());
-        value.and_then(Value::as_i64).unwrap_or_else(|| panic!("{sql} gave {rows:?}"))
+        let value = rows
+            .first()
+            .and_then(Value::as_object)
+            .and_then(|row| row.values().next());
+        value
+            .and_then(Value::as_i64)
+            .unwrap_or_else(|| panic!("{sql} gave {rows:?}"))
     }
 
     /// `funnel ingest --until-end`, which must succeed.
@@ -237,7 +261,11 @@ impl Lab {
     pub fn spawn_ingest(&self, name: &str) -> Child {
         let log = std::fs::File::create(self.path(name)).expect("a log file");
         let mut command = self.command(&["ingest"]);
-        command.stdout(Stdio::null()).stderr(log).spawn().expect("the ingestor starts")
+        command
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the ingestor starts")
     }
 
     /// `funnel audit` must close, and its tables must hold each coordinate once.
@@ -272,6 +300,9 @@ pub fn readers_python() -> PathBuf {
         .or_else(|| var("HOME").map(|home| home.join(".cache")))
         .unwrap_or_default();
     let python = cache.join("funnel/readers/bin/python");
-    assert!(python.is_file(), "no Python readers; run `scripts/install-test-deps`");
+    assert!(
+        python.is_file(),
+        "no Python readers; run `scripts/install-test-deps`"
+    );
     python
 }
