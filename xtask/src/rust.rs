@@ -41,8 +41,8 @@ fn token(rest: &str, before: char) -> Token {
         Token::Comment(rest.find('\n').unwrap_or(rest.len()))
     } else if rest.starts_with("/*") {
         Token::Comment(block_comment(rest))
-    } else if rest.starts_with('"') {
-        Token::Literal(1 + quoted(&rest[1..], '"'))
+    } else if let Some(string) = rest.strip_prefix('"') {
+        Token::Literal(1 + quoted(string, '"'))
     } else if rest.starts_with('r') && !word_before {
         raw_string(rest).map_or(Token::Code, Token::Literal)
     } else if rest.starts_with('\'') && !word_before {
