@@ -11,7 +11,6 @@ use crate::schema::events_schema;
 
 table! {
     /// The columns of `events` that come from the place of the record, not from what it says.
-    #[expect(dead_code, reason = "declares the columns; they are appended one by one from borrowed values")]
     pub(crate) struct Origin, OriginColumns;
     received_us: i64 => "received_time" Time,
     ingested_us: i64 => "ingested_time" Time,

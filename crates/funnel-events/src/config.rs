@@ -117,7 +117,7 @@ impl Default for Limits {
         Self {
             max_record_bytes: 8 * 1024 * 1024,
             max_depth: 64,
-            max_entries: 100_000,
+            max_entries: 20_000,
             max_json_bytes: 8 * 1024,
         }
     }

@@ -12,7 +12,6 @@ use crate::schema::rejects_schema;
 
 table! {
     /// One row of `rejects`.
-    #[expect(dead_code, reason = "declares the columns; they are appended one by one from borrowed values")]
     pub(crate) struct RejectRow, RejectColumns;
     reject_id: String => "reject_id" Text,
     topic: String => "kafka_topic" Text,
