@@ -1,0 +1,203 @@
+//! The tables as the ingestor needs them: a seam, so that the state machine can be tested against
+//! a store that fails on request.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use funnel_lake::{Commit, DataFile, Halt, Lake, LakeError, OffsetKey, Outcome, encode_files};
+
+use crate::core::Recovered;
+use crate::message::Loaded;
+
+/// Which of the two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Accepted events.
+    Events,
+    /// What was refused.
+    Rejects,
+}
+
+impl Table {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Rejects => "rejects",
+        }
+    }
+}
+
+/// What went wrong in the store, and whether the same call may succeed later.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// Trying again may help.
+    pub retryable: bool,
+    /// What was attempted.
+    pub message: String,
+    /// The cause.
+    #[source]
+    pub source: Option<LakeError>,
+}
+
+impl From<LakeError> for StoreError {
+    fn from(error: LakeError) -> Self {
+        Self {
+            retryable: error.is_retryable(),
+            message: "the lake refused".to_owned(),
+            source: Some(error),
+        }
+    }
+}
+
+/// Tables with offsets inside their commits.
+///
+/// `commit` compares every position with the stored one and either does everything or nothing;
+/// after an error it is unknown which, and the same call again finds out and never does it twice.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What is known of a partition, with the events of its last `window` offsets.
+    async fn load(&self, key: &OffsetKey, window: u64) -> Result<Loaded, StoreError>;
+
+    /// Writes rows as durable files that no commit names yet.
+    async fn encode(
+        &self,
+        table: Table,
+        batches: Vec<RecordBatch>,
+        batch_id: String,
+    ) -> Result<Vec<DataFile>, StoreError>;
+
+    /// Makes files and positions part of the table.
+    async fn commit(&self, table: Table, commit: Commit) -> Result<Outcome, StoreError>;
+
+    /// Stored next offsets of all partitions of a job in `events`.
+    async fn stored(&self, job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError>;
+
+    /// Makes a halt durable.
+    async fn set_halt(&self, halt: Halt) -> Result<(), StoreError>;
+
+    /// Takes a halt back.
+    async fn clear_halt(&self, key: &OffsetKey) -> Result<(), StoreError>;
+
+    /// Writes checkpoints that are due.
+    async fn checkpoint(&self, every: u64) -> Result<(), StoreError>;
+}
+
+/// The real tables.
+#[derive(Debug, Clone)]
+pub struct LakeStore {
+    lake: Lake,
+}
+
+impl LakeStore {
+    /// The tables of a lake.
+    pub fn new(lake: Lake) -> Self {
+        Self { lake }
+    }
+
+    fn table(&self, table: Table) -> &funnel_lake::DeltaLog {
+        match table {
+            Table::Events => self.lake.events(),
+            Table::Rejects => self.lake.rejects(),
+        }
+    }
+
+    /// Rows of `rejects` from a commit whose events never followed.
+    async fn recovered(
+        &self,
+        key: &OffsetKey,
+        stored: Option<i64>,
+        rejects_stored: Option<i64>,
+    ) -> Result<Recovered, LakeError> {
+        let mut recovered = Recovered::new();
+        let from = stored.unwrap_or_default();
+        if let Some(to) = rejects_stored.filter(|to| *to > from) {
+            for (offset, entry) in self.lake.rejected_coordinates(key, from, to).await? {
+                recovered.entry(offset).or_insert_with(BTreeSet::new).insert(entry);
+            }
+        }
+        Ok(recovered)
+    }
+}
+
+#[async_trait]
+impl Store for LakeStore {
+    async fn load(&self, key: &OffsetKey, window: u64) -> Result<Loaded, StoreError> {
+        let app_id = key.app_id();
+        // `events` first: a commit of another owner between the two reads can only make the
+        // range of recovered rejects too long, never too short.
+        let events = self.lake.events().load().await?;
+        let stored = events.offset(&app_id);
+        let siblings = format!("{}/{}/{}/", key.job, key.topic, key.topic_uuid);
+        let topic_known = !events.offsets(&siblings).is_empty();
+        let rejects_stored = self.lake.rejects().load().await?.offset(&app_id);
+        let recovered = self.recovered(key, stored, rejects_stored).await?;
+        let recent = match stored {
+            None => Vec::new(),
+            Some(to) => {
+                let window = i64::try_from(window).unwrap_or(i64::MAX);
+                let from = to.saturating_sub(window).max(0);
+                self.lake.recent_event_ids(key, from, to).await?
+            }
+        };
+        let halts = self.lake.halts().await?;
+        Ok(Loaded {
+            stored,
+            rejects_stored,
+            topic_known,
+            recovered,
+            recent,
+            halt: halts.into_iter().find(|halt| halt.key == *key),
+        })
+    }
+
+    async fn encode(
+        &self,
+        table: Table,
+        batches: Vec<RecordBatch>,
+        batch_id: String,
+    ) -> Result<Vec<DataFile>, StoreError> {
+        let log = self.table(table).clone();
+        let encoded =
+            tokio::task::spawn_blocking(move || encode_files(&batches, &log, &batch_id)).await;
+        match encoded {
+            Ok(files) => Ok(files?),
+            // A full disk can make the writer panic; what it wrote is not part of any table.
+            Err(error) => Err(StoreError {
+                retryable: true,
+                message: format!("the writer of `{}` stopped: {error}", table.as_str()),
+                source: None,
+            }),
+        }
+    }
+
+    async fn commit(&self, table: Table, commit: Commit) -> Result<Outcome, StoreError> {
+        Ok(self.table(table).commit(commit).await?)
+    }
+
+    async fn stored(&self, job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError> {
+        let snapshot = self.lake.events().load().await?;
+        let offsets = snapshot.offsets(&format!("{job}/"));
+        Ok(offsets
+            .into_iter()
+            .filter_map(|(id, offset)| Some((OffsetKey::from_app_id(&id)?, offset)))
+            .collect())
+    }
+
+    async fn set_halt(&self, halt: Halt) -> Result<(), StoreError> {
+        Ok(self.lake.set_halt(&halt).await?)
+    }
+
+    async fn clear_halt(&self, key: &OffsetKey) -> Result<(), StoreError> {
+        self.lake.clear_halt(key).await?;
+        Ok(())
+    }
+
+    async fn checkpoint(&self, every: u64) -> Result<(), StoreError> {
+        self.lake.events().checkpoint_if_due(every).await?;
+        self.lake.rejects().checkpoint_if_due(every).await?;
+        Ok(())
+    }
+}
