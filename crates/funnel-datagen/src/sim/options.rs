@@ -69,7 +69,7 @@ pub struct Disorder {
     pub anonymous_chats: f64,
     /// Chats that belong to no offer at all, per session.
     pub unattributed: f64,
-    /// Impression messages that never arrive, per offer.
+    /// Visitors whose impression messages never arrive. They come once and buy nothing.
     pub lost_impressions: f64,
     /// Visitors whose clock is days off.
     pub wrong_clocks: f64,

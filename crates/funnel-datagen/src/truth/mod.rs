@@ -1,5 +1,9 @@
 //! The numbers that must come out of a simulation, and the file that carries them.
 
+pub(crate) mod fold;
+pub(crate) mod funnel;
+pub(crate) mod record;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +59,9 @@ pub struct AccountTruth {
     pub revenue: BTreeMap<String, String>,
     /// Offers by stored outcome (no `converted_engaged`).
     pub outcomes: BTreeMap<String, u64>,
+    /// Chats that belong to no offer, by step of the chat's life. No metric and no funnel above
+    /// holds them, except `unattributed_chats`.
+    pub unattributed: BTreeMap<String, u64>,
     /// Sessions by local date of their start.
     pub sessions_by_date: BTreeMap<String, u64>,
     /// funnel → unit → mode → steps.

@@ -1,0 +1,199 @@
+//! Visitors: who they are, when they come, and the telling of one visit.
+
+use std::collections::VecDeque;
+
+use super::dice::Dice;
+use super::options::Options;
+use super::tour::{Tour, Traits};
+use super::world::Account;
+use super::{content, monitored, unmonitored};
+use crate::scribe::{Asked, Draft, Visit};
+use crate::truth::record::{Outcome, SessionRecord, Step};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Chats of one visitor, at most; the numbers of a visitor's chats follow each other.
+const CHATS_MAX: i64 = 64;
+/// Chat numbers of LivePerson start above 32 bits.
+const CHAT_BASE: i64 = 1 << 32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Tagged pages, told live.
+    Monitored,
+    /// Tagged pages, told by files.
+    Content,
+    Unmonitored,
+}
+
+impl Kind {
+    pub(super) fn flow(self) -> &'static str {
+        if self == Self::Unmonitored {
+            "unmonitored"
+        } else {
+            "monitored"
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    time: i64,
+    /// Comes to buy, and sees no offer.
+    buys: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Visitor {
+    pub(super) account: usize,
+    pub(super) kind: Kind,
+    index: u64,
+    id: String,
+    traits: Traits,
+    dice: Dice,
+    plan: VecDeque<Planned>,
+    pub(super) sessions: Vec<SessionRecord>,
+    next_chat: i64,
+}
+
+impl Visitor {
+    /// A visitor whose first visit starts at `time`, and at most `budget` visits in all.
+    pub(super) fn new(
+        options: &Options,
+        index: u64,
+        account: usize,
+        time: i64,
+        budget: u64,
+    ) -> Self {
+        // Streams 0 to 9 belong to the simulation itself.
+        let mut dice = Dice::new(options.seed, 10 + index);
+        let kind = if dice.chance(options.unmonitored) {
+            Kind::Unmonitored
+        } else if dice.chance(0.1) {
+            Kind::Content
+        } else {
+            Kind::Monitored
+        };
+        let d = &options.disorder;
+        let lossy = dice.chance(d.lost_impressions);
+        let off = dice.chance(d.wrong_clocks);
+        let days = dice.between(2, 20) * if dice.chance(0.5) { 1 } else { -1 };
+        let traits = Traits {
+            default_window: dice.chance(options.default_window),
+            authenticated: dice.chance(options.authenticated),
+            clock_error: if off { days * DAY_MS } else { 0 },
+            lossy,
+        };
+        let mut plan = VecDeque::from([Planned { time, buys: false }]);
+        if !lossy {
+            plan_returns(&mut dice, options, kind, &mut plan);
+        }
+        plan.truncate(usize::try_from(budget).unwrap_or(usize::MAX));
+        let id = dice.web_id();
+        let chats = i64::try_from(index).unwrap_or_default() * CHATS_MAX;
+        Self {
+            account,
+            kind,
+            index,
+            id,
+            traits,
+            dice,
+            plan,
+            sessions: Vec::new(),
+            next_chat: CHAT_BASE + chats,
+        }
+    }
+
+    pub(super) fn visits(&self) -> u64 {
+        self.plan.len() as u64
+    }
+
+    /// When the next visit starts.
+    pub(super) fn next_visit(&self) -> Option<i64> {
+        self.plan.front().map(|p| p.time)
+    }
+
+    /// Tells the next visit.
+    pub(super) fn visit(&mut self, account: &Account, options: &Options) -> Vec<Draft> {
+        let Some(planned) = self.plan.pop_front() else {
+            return Vec::new();
+        };
+        let session = self.dice.web_id();
+        let monitored = self.kind != Kind::Unmonitored;
+        let session_raw = if monitored {
+            format!("{session}.{}", self.dice.hex(40))
+        } else {
+            session.clone()
+        };
+        let visit = Visit {
+            account: account.id.clone(),
+            visitor: self.id.clone(),
+            session,
+            session_raw,
+            flow: self.kind.flow(),
+        };
+        let salt = self.index * 16 + self.sessions.len() as u64;
+        let dice = self.dice.clone();
+        let mut tour = Tour::new(
+            (account, options),
+            (&visit, self.traits),
+            dice,
+            salt,
+            planned.time,
+        );
+        tour.next_chat = self.next_chat;
+        match self.kind {
+            _ if planned.buys => buy(&mut tour, planned.time),
+            Kind::Monitored => monitored::session(&mut tour, planned.time),
+            Kind::Content => content::session(&mut tour, planned.time),
+            Kind::Unmonitored => unmonitored::session(&mut tour, planned.time),
+        }
+        self.next_chat = tour.next_chat;
+        let (drafts, record, dice) = tour.finish();
+        self.dice = dice;
+        self.sessions.push(record);
+        drafts
+    }
+}
+
+/// Later visits lie at least half a day apart. A visit to buy lies either well inside the 31 days
+/// after the first visit, or well beyond the 31 days after the last one.
+fn plan_returns(dice: &mut Dice, options: &Options, kind: Kind, plan: &mut VecDeque<Planned>) {
+    let first = plan[0].time;
+    let mut last = first;
+    if dice.chance(options.returning) {
+        for _ in 0..dice.between(1, 2) {
+            last += dice.between(12 * HOUR_MS, 60 * HOUR_MS);
+            plan.push_back(Planned {
+                time: last,
+                buys: false,
+            });
+        }
+    }
+    if kind == Kind::Content || !dice.chance(options.returning / 2.0) {
+        return;
+    }
+    let time = if dice.chance(0.7) {
+        dice.between(last + 12 * HOUR_MS, first + 29 * DAY_MS)
+    } else {
+        dice.between(last + 33 * DAY_MS, last + 40 * DAY_MS)
+    };
+    plan.push_back(Planned { time, buys: true });
+}
+
+/// A session in which nothing is offered and something is bought.
+fn buy(tour: &mut Tour<'_>, start: i64) {
+    let page = tour.page_id();
+    if tour.visit.flow == "monitored" {
+        tour.scribe.monitoring_started(start, &page);
+        tour.scribe
+            .new_page(start + 240, &page, "https://www.examplebank.test/checkout");
+    } else {
+        tour.scribe
+            .session_created(start, &page, Asked::Server, false);
+        tour.scribe.retrieved(start, &page, Asked::Server, None);
+        let offer = tour.record.offer(Outcome::NotAvailable, false);
+        tour.fact(start, Step::EngagementRequested, offer);
+    }
+    tour.convert(start + 180_000, &page, 1.0);
+}
