@@ -39,3 +39,6 @@ pub(crate) async fn register(ctx: &SessionContext, as_of: DateTime<Utc>) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

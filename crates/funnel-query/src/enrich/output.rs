@@ -7,13 +7,13 @@ use arrow::array::{
     RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::compute::{cast, interleave};
-use arrow::datatypes::{DataType, Field, Int16Type};
+use arrow::datatypes::{DataType, Field, Int16Type, Int32Type};
 use arrow::error::ArrowError;
 
 use super::calendar::Calendar;
 use super::intern::{Interner, NULL};
 use super::legs::Fact;
-use super::row::{Duplicate, Row};
+use super::row::{Duplicate, Row, code};
 
 /// Events later than this behind their time are late (microseconds).
 const LATE_US: i64 = 6 * 3600 * 1_000_000;
@@ -62,6 +62,7 @@ impl Writer<'_> {
                 Arc::new(rows.iter().map(|row| row.revision).collect::<Int32Array>())
             }
             "was_connected" => self.was_connected(rows)?,
+            "available" => self.available(rows)?,
             "event_id" | "event_type" | "event_type_code" if rows.iter().any(|r| r.derived) => {
                 self.derived(name, rows)?
             }
@@ -135,6 +136,22 @@ impl Writer<'_> {
                 .or_else(|| said.is_valid(index).then(|| said.value(index)))
         });
         Ok(Arc::new(known.collect::<BooleanArray>()))
+    }
+
+    /// An estimated wait answers the question for availability, too: -1 says that nobody is there.
+    fn available(&self, rows: &[Row]) -> Result<ArrayRef, ArrowError> {
+        let said = cast(&self.source_column("available", rows)?, &DataType::Boolean)?;
+        let wait = cast(&self.source_column("estimated_wait_time", rows)?, &DataType::Int32)?;
+        let (said, wait) = (said.as_boolean(), wait.as_primitive::<Int32Type>());
+        let answers = rows.iter().enumerate().map(|(index, row)| {
+            let estimated = row.code == code::AVAILABILITY && wait.is_valid(index);
+            if said.is_valid(index) {
+                Some(said.value(index))
+            } else {
+                estimated.then(|| wait.value(index) != -1)
+            }
+        });
+        Ok(Arc::new(answers.collect::<BooleanArray>()))
     }
 
     /// Id and type, which derived rows have of their own.

@@ -4,7 +4,10 @@ use funnel_events::EventType as T;
 
 use crate::fixture::{ev, rows, session};
 
+mod chats;
 mod golden;
+mod links;
+mod sessions;
 
 #[tokio::test]
 async fn every_view_answers_over_no_events_at_all() {
@@ -29,4 +32,19 @@ async fn a_session_with_one_offer_is_one_row_of_each_view() {
                FROM offers";
     assert_eq!(rows(&session, sql).await, ["a|v|s|1 7 1 click_no_request exact"]);
     assert_eq!(rows(&session, "SELECT count(*) FROM chats").await, ["0"]);
+}
+
+#[tokio::test]
+async fn rare_columns_come_when_they_are_asked_for() {
+    let session = session(&[
+        ev(T::SessionStarted, 0),
+        ev(T::SdeReported, 1).set(|e| {
+            e.sde_type = Some("cart".to_owned());
+            e.sde_json = Some("{}".to_owned());
+        }),
+    ])
+    .await;
+    assert_eq!(rows(&session, "SELECT count(*) FROM events_enriched").await, ["2"]);
+    let sql = "SELECT sde_json, time_zone FROM events_enriched WHERE sde_type = 'cart'";
+    assert_eq!(rows(&session, sql).await, ["{} UTC"]);
 }
