@@ -8,9 +8,8 @@ const IN_STRING: char = '\u{1}';
 pub(crate) fn code_only(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
-    let mut before = ' ';
     while let Some(first) = rest.chars().next() {
-        let (length, filler) = match token(rest, before) {
+        let (length, filler) = match token(rest) {
             Token::Code => (first.len_utf8(), None),
             Token::Comment(length) => (length, Some(' ')),
             Token::Literal(length) => (length, Some(IN_STRING)),
@@ -22,7 +21,6 @@ pub(crate) fn code_only(text: &str) -> String {
                 code.extend(part.chars().map(|c| if c == '\n' { c } else { filler }));
             }
         }
-        before = first;
         rest = others;
     }
     code
@@ -34,18 +32,17 @@ enum Token {
     Literal(usize),
 }
 
-/// What begins here. `before` is the character before it.
-fn token(rest: &str, before: char) -> Token {
-    let word_before = before.is_alphanumeric() || before == '_';
+/// What begins here. That a quote may follow letters (`b'{'`, `br"…"`) changes nothing.
+fn token(rest: &str) -> Token {
     if rest.starts_with("//") {
         Token::Comment(rest.find('\n').unwrap_or(rest.len()))
     } else if rest.starts_with("/*") {
         Token::Comment(block_comment(rest))
     } else if let Some(string) = rest.strip_prefix('"') {
         Token::Literal(1 + quoted(string, '"'))
-    } else if rest.starts_with('r') && !word_before {
+    } else if rest.starts_with('r') {
         raw_string(rest).map_or(Token::Code, Token::Literal)
-    } else if rest.starts_with('\'') && !word_before {
+    } else if rest.starts_with('\'') {
         character(rest).map_or(Token::Code, Token::Literal)
     } else {
         Token::Code
@@ -180,10 +177,10 @@ mod tests {
 
     #[test]
     fn comments_and_strings_are_not_code() {
-        let text = "a // b\n/* c /* d */ e */ f \"g \\\" h\" r#\"i \" j\"# 'k' 'l '\\'' m";
+        let text = "a // b\n/* c /* d */ e */ f \"g \\\" h\" r#\"i \" j\"# 'k' 'l '\\'' m b'{' n br\"\\\" o";
         let code = code_only(text);
         let words: String = code.chars().filter(char::is_ascii_alphabetic).collect();
-        assert_eq!(words, "aflm");
+        assert_eq!(words, "aflmbnbo");
         assert_eq!(code.chars().count(), text.chars().count());
         assert_eq!(code.lines().count(), text.lines().count());
     }

@@ -1,9 +1,13 @@
 //! The single place that makes a session know our functions.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
-use crate::{local_time, udaf};
+use crate::local_time;
+use crate::udaf::{self, CheckCalls};
 
 /// The aggregate functions of this crate.
 pub fn aggregate_functions() -> Vec<AggregateUDF> {
@@ -19,8 +23,18 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     vec![local_time::local_date(), local_time::local_hour()]
 }
 
-/// Registers every function of this crate with `session`. Doing it twice changes nothing.
+/// Registers every function of this crate with `session`, and the rule that checks their arguments
+/// while a query is planned. Doing it twice changes nothing.
 pub fn register_all(session: &SessionContext) {
+    let is_known = session
+        .state()
+        .analyzer()
+        .rules
+        .iter()
+        .any(|rule| rule.name() == CheckCalls.name());
+    if !is_known {
+        session.add_analyzer_rule(Arc::new(CheckCalls));
+    }
     for function in aggregate_functions() {
         session.register_udaf(function);
     }

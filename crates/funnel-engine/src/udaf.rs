@@ -4,6 +4,7 @@ mod accumulator;
 mod answer;
 mod axis;
 mod call;
+mod check;
 mod groups;
 #[cfg(test)]
 mod laws;
@@ -12,20 +13,18 @@ mod rows;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::function::{
-    AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs,
-};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator,
-    ReversedUDAF, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF,
+    Signature, Volatility,
 };
 
 use accumulator::FunnelAccumulator;
 use answer::Answer;
 use call::{Arguments, Call};
+pub(crate) use check::CheckCalls;
 use groups::FunnelGroups;
 
 /// `window_funnel(window, [mode,] time, step1, …) → INT`: the number of the last step reached.
@@ -62,23 +61,13 @@ impl Funnel {
 
     /// The call with its constant arguments, as the physical plan knows it.
     fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {
-        self.refuse_distinct(args.is_distinct)?;
+        check::refuse_distinct(self.name(), args.is_distinct)?;
         let types: Vec<DataType> = args
             .expr_fields
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
         Call::from_physical(self.name(), args.exprs, &types)
-    }
-
-    fn refuse_distinct(&self, distinct: bool) -> Result<()> {
-        if distinct {
-            return plan_err!(
-                "{}: DISTINCT has no meaning here; remove duplicate rows by their event id first",
-                self.name()
-            );
-        }
-        Ok(())
     }
 }
 
@@ -110,16 +99,6 @@ impl AggregateUDFImpl for Funnel {
             Answer::Level => Ok(ScalarValue::Int32(Some(0))),
             Answer::Match | Answer::Steps => ScalarValue::try_from(data_type),
         }
-    }
-
-    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        // The place where constants are folded already and an error is still one of planning.
-        let function = Self::new(self.answer);
-        Some(Box::new(move |call: AggregateFunction, context| {
-            function.refuse_distinct(call.params.distinct)?;
-            Call::check_constants(function.name(), &call.params.args, context.schema())?;
-            Ok(Expr::AggregateFunction(call))
-        }))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

@@ -1,5 +1,7 @@
 //! The machines against the exhaustive reference, and the laws that hold on histories of any size.
 
+#![cfg(test)]
+
 use funnel_match::{Matcher, Mode, Row, Spec, reference};
 use proptest::prelude::*;
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err};
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::common::{Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions::Literal;
 use funnel_match::{Mode, Spec};
@@ -62,6 +60,10 @@ impl<'a> Arguments<'a> {
             types.push(DataType::Boolean);
         }
         Ok(types)
+    }
+
+    pub(super) fn has_mode(&self) -> bool {
+        self.mode.is_some()
     }
 
     pub(super) fn axis(&self) -> Result<Axis> {
@@ -159,51 +161,22 @@ impl Call {
                 .ok_or_else(|| not_constant(function, "mode"))
                 .and_then(|mode| mode_of(function, mode))?,
         };
-        let time = 1 + usize::from(arguments.mode.is_some());
+        let time = 1 + usize::from(arguments.has_mode());
         Ok(Self {
             spec: arguments.spec(mode, window)?,
             axis,
             time,
         })
     }
-
-    /// Refuses wrong constants while the query is still being planned. Parameters that are not
-    /// bound yet are looked at once they are.
-    pub(super) fn check_constants(function: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
-        let folded = |argument: &str, expr: &Expr| match literal(expr) {
-            Some(value) => Ok(Some(value)),
-            None if expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))? => Ok(None),
-            None => Err(not_constant(function, argument)),
-        };
-        if let Some(window) = args.first()
-            && let Some(value) = folded("window", window)?
-        {
-            window_of(function, &value)?;
-        }
-        let types = args
-            .iter()
-            .map(|arg| arg.get_type(schema))
-            .collect::<Result<Vec<_>>>()?;
-        if Arguments::of(function, &types)?.mode.is_some()
-            && let Some(value) = args
-                .get(1)
-                .map(|mode| folded("mode", mode))
-                .transpose()?
-                .flatten()
-        {
-            mode_of(function, &value)?;
-        }
-        Ok(())
-    }
 }
 
-enum Window {
+pub(super) enum Window {
     Number(u64),
     Nanos(u128),
 }
 
 /// The window; `None` is unbounded.
-fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Window>> {
+pub(super) fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Window>> {
     let negative =
         || plan_datafusion_err!("{function}: `window` must not be negative, found {value}");
     match value {
@@ -224,12 +197,13 @@ fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Window>> {
         ScalarValue::Int64(Some(number)) => u64::try_from(*number)
             .map(|number| Some(Window::Number(number)))
             .map_err(|_| negative()),
-        // Not coerced yet: seen again when it is.
-        _ => Ok(Some(Window::Number(0))),
+        other => {
+            plan_err!("{function}: `window` must be an INTERVAL or a whole number, found {other}")
+        }
     }
 }
 
-fn mode_of(function: &str, value: &ScalarValue) -> Result<Mode> {
+pub(super) fn mode_of(function: &str, value: &ScalarValue) -> Result<Mode> {
     let Some(Some(text)) = value.try_as_str() else {
         return plan_err!("{function}: `mode` must be text such as 'ordered', found {value}");
     };
@@ -246,17 +220,7 @@ fn constant(expr: Option<&Arc<dyn PhysicalExpr>>) -> Option<&ScalarValue> {
         .map(Literal::value)
 }
 
-/// The value of a constant, also under an alias or a cast that folding has left.
-fn literal(expr: &Expr) -> Option<ScalarValue> {
-    match expr {
-        Expr::Literal(value, _) => Some(value.clone()),
-        Expr::Alias(alias) => literal(&alias.expr),
-        Expr::Cast(cast) => literal(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
-        _ => None,
-    }
-}
-
-fn not_constant(function: &str, argument: &str) -> datafusion::error::DataFusionError {
+pub(super) fn not_constant(function: &str, argument: &str) -> datafusion::error::DataFusionError {
     plan_datafusion_err!("{function}: `{argument}` must be a constant, the same for all rows")
 }
 

@@ -163,6 +163,25 @@ async fn arguments_must_be_there() {
 }
 
 #[tokio::test]
+async fn window_functions_are_checked_like_aggregates() {
+    check(&[
+        (
+            "window_funnel(NULL, 'backwards', ts, yes) OVER ()",
+            "there is no mode 'backwards'",
+        ),
+        (
+            "window_funnel(INTERVAL '1 month', ts, yes) OVER ()",
+            "must not contain months",
+        ),
+        (
+            "window_funnel(3600, ts, yes) OVER ()",
+            "`window` is a bare number",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn local_time_refuses_what_has_no_calendar() {
     check(&[
         (

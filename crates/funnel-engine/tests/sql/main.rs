@@ -1,5 +1,7 @@
 //! The functions as SQL sees them.
 
+#![cfg(test)]
+
 mod arguments;
 mod local_time;
 mod oracle;

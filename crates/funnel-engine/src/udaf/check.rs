@@ -1,0 +1,104 @@
+//! Refuses wrong constants of a call while its query is being planned, with GROUP BY and with OVER
+//! alike. Types are checked before that, as with every function; values are not known then.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+
+use super::Funnel;
+use super::call::{Arguments, mode_of, not_constant, window_of};
+
+/// Looks at every call of a funnel function. Parameters that are not bound yet are let through.
+#[derive(Debug)]
+pub(crate) struct CheckCalls;
+
+impl AnalyzerRule for CheckCalls {
+    /// Stands above the message of an error.
+    fn name(&self) -> &str {
+        "arguments of funnel functions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|expr| {
+                    check(expr, node)?;
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })?;
+        Ok(plan)
+    }
+}
+
+fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
+    let (function, args, distinct) = match expr {
+        Expr::AggregateFunction(call) => (&call.func, &call.params.args, call.params.distinct),
+        Expr::WindowFunction(call) => match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => {
+                (function, &call.params.args, call.params.distinct)
+            }
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    if !function.inner().is::<Funnel>() {
+        return Ok(());
+    }
+    let function = function.name();
+    refuse_distinct(function, distinct)?;
+    let schema = merge_schema(&node.inputs());
+    let types = args
+        .iter()
+        .map(|arg| arg.get_type(&schema))
+        .collect::<Result<Vec<_>>>()?;
+    let has_mode = Arguments::of(function, &types)?.has_mode();
+    if let [window, mode, ..] = args.as_slice() {
+        if let Some(window) = constant(function, "window", window, &schema)? {
+            window_of(function, &window)?;
+        }
+        if has_mode && let Some(mode) = constant(function, "mode", mode, &schema)? {
+            mode_of(function, &mode)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn refuse_distinct(function: &str, distinct: bool) -> Result<()> {
+    if distinct {
+        return plan_err!(
+            "{function}: DISTINCT has no meaning here; remove duplicate rows by their event id first"
+        );
+    }
+    Ok(())
+}
+
+/// The value of an argument that must be constant; none while a parameter in it is not bound.
+fn constant(
+    function: &str,
+    argument: &str,
+    expr: &Expr,
+    schema: &DFSchema,
+) -> Result<Option<ScalarValue>> {
+    if expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))? {
+        return Ok(None);
+    }
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .build();
+    match ExprSimplifier::new(context)
+        .simplify(expr.clone())?
+        .unalias_nested()
+        .data
+    {
+        Expr::Literal(value, _) => Ok(Some(value)),
+        _ => Err(not_constant(function, argument)),
+    }
+}
