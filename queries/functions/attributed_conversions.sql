@@ -9,6 +9,7 @@ WITH interactive_leg AS (
     AND chat_leg_key IS NOT NULL
 ),
 -- A conversation counts from the moment an agent took it, provided the visitor wrote something.
+-- Chats without an offer are counted apart everywhere, so they get no conversion either.
 interaction AS (
   SELECT
     'engagement' AS scope, 1 AS strength, c.event_id, c.visitor_key, c.session_key, c.event_time
@@ -16,6 +17,7 @@ interaction AS (
   JOIN interactive_leg AS l ON l.chat_leg_key = c.chat_leg_key
   WHERE NOT c.is_duplicate
     AND c.event_type = 'chat_connected'
+    AND c.offer_key IS NOT NULL
   UNION ALL
   SELECT
     CASE WHEN event_type = 'engagement_click' THEN 'engagement' ELSE 'exposure' END AS scope,

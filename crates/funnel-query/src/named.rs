@@ -20,7 +20,7 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 2] = shipped!["completeness", "outcomes"];
+const SHIPPED: [(&str, &str); 3] = shipped!["completeness", "metrics", "outcomes"];
 
 /// One parameter of a named query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,3 +121,6 @@ pub async fn plan(
         QueryError::query(format!("could not plan the query `{}`", query.name), source)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,7 +166,8 @@ async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<S
     let listed = accounts.join(", ");
     match (asked, accounts.as_slice()) {
         (Some(asked), _) if accounts.iter().any(|known| known == asked) => Ok(asked.to_owned()),
-        (_, []) => Err(QueryError::usage("the lake holds no events yet: nothing to report")),
+        // An empty lake has an answer: zeros.
+        (asked, []) => Ok(asked.unwrap_or_default().to_owned()),
         (Some(asked), _) => Err(QueryError::usage(format!(
             "the lake has no account `{asked}`; it has: {listed}"
         ))),

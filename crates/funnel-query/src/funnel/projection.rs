@@ -105,7 +105,7 @@ async fn scoped_rows(
         .select(columns)
 }
 
-/// Account, no duplicates, and the dates by the basis asked for. Rows without a session have only
+/// Account, no duplicates, no chats without an offer, and the dates by the basis asked for. Rows without a session have only
 /// their own date.
 fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
     let (session_date, event_date) = match scope.timezone {
@@ -123,9 +123,12 @@ fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
         DateBasis::EventTime => inside(event_date),
         DateBasis::SessionStartAndEventTime => inside(session_date).and(inside(event_date)),
     };
+    // Chats without an offer are counted apart, in no funnel.
+    let unattributed = ident("conversation_key").is_not_null().and(ident("offer_key").is_null());
     Ok(ident("account_id")
         .eq(lit(scope.account.as_str()))
         .and(ident("is_duplicate").is_false())
+        .and(!unattributed)
         .and(dates))
 }
 

@@ -1,0 +1,97 @@
+//! Every named query plans, runs on an empty and on a small lake, and gives what it declares.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use serde_json::json;
+
+use super::*;
+use crate::testing::{row, session};
+
+/// The parameters without a default, for the day of the test rows.
+fn required(query: &NamedQuery) -> BTreeMap<String, String> {
+    let needed = query.params.iter().filter(|param| param.default.is_none());
+    let value = |param: &Param| match (param.name.as_str(), param.kind.as_str()) {
+        (_, "DATE") => "2024-03-04".to_owned(),
+        (name, kind) => panic!("a value for `{name}` of type {kind}"),
+    };
+    needed.map(|param| (param.name.clone(), value(param))).collect()
+}
+
+/// The word of the front matter for an Arrow type; a type without a word must not be in an answer.
+fn word(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View => "TEXT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INTEGER",
+        DataType::Int64 => "BIGINT",
+        DataType::Float64 => "DOUBLE",
+        DataType::Boolean => "BOOLEAN",
+        DataType::Date32 => "DATE",
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "TIMESTAMP",
+        DataType::Decimal128(_, _) => "DECIMAL",
+        other => panic!("{other} is not a type of the output contract"),
+    }
+}
+
+#[tokio::test]
+async fn every_query_gives_the_columns_of_its_front_matter() {
+    let session = session(&[row("session_started", Some("s"), 0, json!({}))]).await;
+    for query in list().unwrap() {
+        let frame = plan(&session, &query, &required(&query)).await.unwrap();
+        let found: Vec<(String, &str)> = frame
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), word(field.data_type())))
+            .collect();
+        let declared: Vec<(String, &str)> =
+            query.columns.iter().map(|column| (column.name.clone(), column.kind.as_str())).collect();
+        assert_eq!(found, declared, "{}", query.name);
+        frame.collect().await.unwrap_or_else(|error| panic!("{}: {error}", query.name));
+    }
+}
+
+#[test]
+fn every_query_is_found_by_its_file_name_and_explains_itself() {
+    for query in list().unwrap() {
+        assert_eq!(find(&query.name).unwrap(), query);
+        assert!(query.question.ends_with('?'), "{}: {}", query.name, query.question);
+        for param in &query.params {
+            assert!(!param.help.is_empty(), "{}: {}", query.name, param.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn text_of_a_parameter_never_becomes_sql() {
+    let session = session(&[row("session_started", Some("s"), 0, json!({}))]).await;
+    let query = find("metrics").unwrap();
+    let mut params = required(&query);
+    params.insert("account".to_owned(), "a' OR 'a' = 'a".to_owned());
+    let batches = run(&session, "metrics", &params).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_a_usage_error_that_says_what_to_write() {
+    let session = session(&[]).await;
+    let day = |to: &str| {
+        BTreeMap::from([("from".to_owned(), "2024-03-04".to_owned()), ("to".to_owned(), to.to_owned())])
+    };
+    let mut unknown = day("2024-03-04");
+    unknown.insert("acount".to_owned(), "a".to_owned());
+    let mut choice = day("2024-03-04");
+    choice.insert("grain".to_owned(), "city".to_owned());
+    let cases = [
+        (BTreeMap::new(), "needs the parameter `from`"),
+        (day("04.03.2024"), "YYYY-MM-DD"),
+        (unknown, "it takes: from, to, account"),
+        (choice, "none, flow, campaign"),
+    ];
+    for (params, text) in cases {
+        let error = run(&session, "metrics", &params).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Usage);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
