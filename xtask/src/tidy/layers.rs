@@ -106,6 +106,16 @@ fn manifest_problems(path: &str, manifest: &Table, shared: Option<&Value>) -> Ve
         return vec![Problem::new(path, 0, message)];
     };
     let mut problems = Vec::new();
+    let lints = manifest
+        .get("lints")
+        .and_then(|lints| lints.get("workspace"));
+    if lints.and_then(Value::as_bool) != Some(true) {
+        problems.push(Problem::new(
+            path,
+            0,
+            "does not take the lints of the workspace",
+        ));
+    }
     for (kind, dependency, value) in dependencies(manifest) {
         let mut problem = |message: String| problems.push(Problem::new(path, 0, message));
         // Tests may look upwards: they are not part of what others build on.
@@ -168,7 +178,8 @@ mod tests {
                         features = [\"rustls\"] }\n";
 
     fn messages(name: &str, dependencies: &str) -> Vec<String> {
-        let manifest = format!("[package]\nname = \"{name}\"\n{dependencies}");
+        let manifest =
+            format!("[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n{dependencies}");
         let house = House::of([("Cargo.toml", ROOT), ("crates/x/Cargo.toml", &manifest)]);
         check(&house)
             .into_iter()
@@ -219,6 +230,17 @@ mod tests {
     #[test]
     fn crate_without_a_layer_is_refused() {
         assert!(messages("funnel-utils", "")[0].contains("`funnel-utils` has no layer"));
+    }
+
+    #[test]
+    fn crate_with_lints_of_its_own_is_refused() {
+        let manifest = "[package]\nname = \"xtask\"\n[lints.rust]\nunsafe_code = \"allow\"";
+        let house = House::of([("Cargo.toml", ROOT), ("xtask/Cargo.toml", manifest)]);
+        let found: Vec<String> = check(&house).iter().map(Problem::to_string).collect();
+        assert_eq!(
+            found,
+            ["xtask/Cargo.toml: does not take the lints of the workspace"]
+        );
     }
 
     #[test]
