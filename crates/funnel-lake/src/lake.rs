@@ -195,3 +195,6 @@ fn definitions() -> [TableDefinition; 3] {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -405,3 +405,6 @@ fn from_batch(batch: &RecordBatch, entries: &mut Vec<LedgerEntry>) -> Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

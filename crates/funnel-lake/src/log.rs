@@ -243,15 +243,15 @@ impl LogState {
         location: &Location,
         log_store: &LogStoreRef,
     ) -> Result<()> {
-        let known = self.version;
+        if !location.exists(&entry_path(self.version)).await? {
+            // The log was cleaned past the version we know. What lies after it there, if anything,
+            // is before the log's beginning: the table is somewhere else.
+            *self = Self::load(location, log_store).await?;
+            return Ok(());
+        }
         while let Some(entry) = LogEntry::read(location, self.version + 1).await? {
             self.version += 1;
             self.apply(entry)?;
-        }
-        if self.version == known && !location.exists(&entry_path(known)).await? {
-            // Nothing after the entry we know, and that one is gone too: the log was cleaned past
-            // it, and the table is somewhere else.
-            *self = Self::load(location, log_store).await?;
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use deltalake::DeltaTable;
 use object_store::ObjectMeta;
 
@@ -224,6 +225,13 @@ impl TableProvider for DeltaTableProvider {
         if let Some(limit) = limit {
             keep_rows(&mut files, limit);
         }
+        if files.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema.project(columns)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
         let table_schema = TableSchema::builder(Arc::clone(&self.file_schema))
             .with_table_partition_cols(self.partition_fields.clone())
             .build();
@@ -369,3 +377,6 @@ fn contains_subquery(filter: &Expr) -> bool {
         })
         .unwrap_or(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,7 +192,10 @@ impl Matching {
 fn parse_event_id(text: &str) -> Result<[u8; 16]> {
     u128::from_str_radix(text, 16)
         .ok()
-        .filter(|_| text.len() == 32)
+        .filter(|_| text.len() == 32 && !text.starts_with('+'))
         .map(u128::to_be_bytes)
         .ok_or_else(|| LakeError::corrupt(format!("`{text}` is not an event id of 32 hex digits")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -398,3 +398,6 @@ fn first_entry(location: &Location, definition: &TableDefinition) -> Result<Byte
         .get_bytes()
         .map_err(|e| failed().with_source(e))
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,11 +249,17 @@ pub(crate) enum Fault {
 pub(crate) struct Faults {
     planned: Mutex<Vec<Fault>>,
     pub(crate) happened: AtomicU32,
+    /// Calls to the store.
+    pub(crate) calls: AtomicU32,
 }
 
 impl Faults {
     pub(crate) fn plan(&self, faults: &[Fault]) {
         self.planned.lock().unwrap().extend(faults);
+    }
+
+    fn count(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
     }
 
     fn next(&self) -> Option<Fault> {
@@ -292,6 +298,7 @@ impl ObjectStore for FaultyStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> object_store::Result<PutResult> {
+        self.faults.count();
         let is_entry = location.as_ref().contains("_delta_log/0");
         match if is_entry { self.faults.next() } else { None } {
             None => self.inner.put_opts(location, payload, opts).await,
@@ -320,6 +327,7 @@ impl ObjectStore for FaultyStore {
         location: &Path,
         options: GetOptions,
     ) -> object_store::Result<GetResult> {
+        self.faults.count();
         self.inner.get_opts(location, options).await
     }
 
@@ -331,10 +339,12 @@ impl ObjectStore for FaultyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.faults.count();
         self.inner.list(prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.faults.count();
         self.inner.list_with_delimiter(prefix).await
     }
 

@@ -116,11 +116,6 @@ impl FileBounds {
 
 /// The statistics of all files together.
 pub(super) fn merge(files: &[PartitionedFile], schema: &SchemaRef) -> DfResult<Statistics> {
-    if files.is_empty() {
-        let mut none = Statistics::new_unknown(schema);
-        none.num_rows = Precision::Exact(0);
-        return Ok(none);
-    }
     Statistics::try_merge_iter_with_ndv_fallback(
         files.iter().filter_map(|file| file.statistics.as_deref()),
         schema,
