@@ -81,9 +81,32 @@ impl LocalTime {
         }
     }
 
-    fn zone(&self, name: &str) -> Result<Tz> {
+    fn coerced(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.part.function();
+        let [time, zone] = types else {
+            return plan_err!("{name} takes a time and a time zone: {name}(time, zone)");
+        };
+        if !matches!(time, DataType::Timestamp(_, _) | DataType::Null) {
+            return plan_err!("{name}: `time` must be a TIMESTAMP, found {time}");
+        }
+        if !zone.is_string() && !zone.is_null() {
+            return plan_err!("{name}: `zone` must be text such as 'Europe/Berlin', found {zone}");
+        }
+        // A timestamp without a zone is taken as UTC.
+        let zoned = match time {
+            DataType::Timestamp(_, Some(zone)) => Arc::clone(zone),
+            _ => "UTC".into(),
+        };
+        Ok(vec![
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zoned)),
+            DataType::Utf8,
+        ])
+    }
+
+    /// The zone, or what to say where there is none of that name.
+    fn zone(&self, name: &str) -> Result<Tz, String> {
         name.parse().map_err(|_| {
-            exec_datafusion_err!(
+            format!(
                 "{}: there is no time zone '{name}'; use an IANA name such as 'Europe/Berlin'",
                 self.part.function()
             )
@@ -98,7 +121,7 @@ impl LocalTime {
             };
             let zone = match last {
                 Some((known, zone)) if known == name => zone,
-                _ => self.zone(name)?,
+                _ => self.zone(name).map_err(DataFusionError::Execution)?,
             };
             last = Some((name, zone));
             if times.is_null(row) {
@@ -148,45 +171,31 @@ impl ScalarUDFImpl for LocalTime {
         &self.signature
     }
 
+    /// Never fails: DataFusion would bury the message under its own. `return_field_from_args` is
+    /// asked next.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let name = self.name();
-        let [time, zone] = types else {
-            return plan_err!("{name} takes a time and a time zone: {name}(time, zone)");
-        };
-        if !matches!(time, DataType::Timestamp(_, _) | DataType::Null) {
-            return plan_err!("{name}: `time` must be a TIMESTAMP, found {time}");
-        }
-        if !zone.is_string() && !zone.is_null() {
-            return plan_err!("{name}: `zone` must be text such as 'Europe/Berlin', found {zone}");
-        }
-        // A timestamp without a zone is taken as UTC.
-        let zoned = match time {
-            DataType::Timestamp(_, Some(zone)) => Arc::clone(zone),
-            _ => "UTC".into(),
-        };
-        Ok(vec![
-            DataType::Timestamp(TimeUnit::Microsecond, Some(zoned)),
-            DataType::Utf8,
-        ])
+        Ok(self.coerced(types).unwrap_or_else(|_| types.to_vec()))
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.coerced(types)?;
         Ok(self.part.data_type())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        let data_type = self.return_type(&types)?;
         // A zone that is written in the query is checked while planning.
         if let [_, Some(zone)] = args.scalar_arguments
             && let Some(Some(name)) = zone.try_as_str()
         {
-            self.zone(name)
-                .map_err(|error| DataFusionError::Plan(error.strip_backtrace()))?;
+            self.zone(name).map_err(DataFusionError::Plan)?;
         }
-        Ok(Arc::new(Field::new(
-            self.name(),
-            self.part.data_type(),
-            true,
-        )))
+        Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -80,12 +80,15 @@ impl AggregateUDFImpl for Funnel {
         &self.signature
     }
 
+    /// Never fails: DataFusion would bury the message under its own. `return_type` is asked next.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        Arguments::of(self.name(), types)?.coerced()
+        let coerced = Arguments::of(self.name(), types).and_then(|arguments| arguments.coerced());
+        Ok(coerced.unwrap_or_else(|_| types.to_vec()))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let arguments = Arguments::of(self.name(), types)?;
+        arguments.coerced()?;
         Ok(self.answer.data_type(&arguments.axis()?.time_type()))
     }
 

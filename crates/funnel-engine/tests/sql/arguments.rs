@@ -26,13 +26,14 @@ async fn refusal(session: &SessionContext, call: &str) -> String {
     }
 }
 
-/// Every refusal contains what stands beside it.
+/// Every refusal begins with the function's name and contains what stands beside it.
 async fn check(cases: &[(&str, &str)]) {
     let session = session();
     for (call, expected) in cases {
         let message = refusal(&session, call).await;
+        let function = call.split('(').next().unwrap_or_default();
         assert!(
-            message.contains(expected),
+            message.starts_with(function) && message.contains(expected),
             "{call}\nfound:    {message}\nexpected: {expected}"
         );
     }
