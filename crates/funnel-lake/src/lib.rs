@@ -27,6 +27,8 @@ mod storage;
 pub mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod upstream_tests;
 pub mod writer;
 
 pub use audit::{AuditReport, PartitionTotals, Problem, audit};

@@ -4,22 +4,21 @@
 //! know (version, stored positions, whether somebody removed rows) follows from the entries
 //! after the one it knows. So a commit costs the same however long the table has been running.
 
+mod entry;
+mod listing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
-use bytes::Bytes;
+use arrow::datatypes::{Schema, SchemaRef};
 use deltalake::DeltaTable;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake::logstore::LogStoreRef;
-use futures::TryStreamExt;
-use object_store::ObjectStore;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::Deserialize;
 
+use self::entry::MetadataLine;
+pub(crate) use self::entry::{LogEntry, entry_path};
+use self::listing::Listing;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::storage::Location;
 
@@ -50,154 +49,6 @@ pub(crate) struct LogState {
 pub(crate) struct Rewrite {
     pub(crate) version: u64,
     pub(crate) operation: String,
-}
-
-/// One entry of the log: the parts that we look at.
-#[derive(Debug, Default)]
-pub(crate) struct LogEntry {
-    pub(crate) info: HashMap<String, serde_json::Value>,
-    pub(crate) txns: Vec<(String, i64)>,
-    pub(crate) adds: Vec<AddLine>,
-    removes_data: bool,
-    metadata: Option<MetadataLine>,
-    protocol: Option<ProtocolLine>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Line {
-    txn: Option<TxnLine>,
-    add: Option<AddLine>,
-    remove: Option<RemoveLine>,
-    #[serde(rename = "metaData")]
-    metadata: Option<MetadataLine>,
-    protocol: Option<ProtocolLine>,
-    #[serde(rename = "commitInfo")]
-    commit_info: Option<HashMap<String, serde_json::Value>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TxnLine {
-    app_id: String,
-    version: i64,
-}
-
-/// A file that an entry added.
-#[derive(Debug, Deserialize)]
-pub(crate) struct AddLine {
-    stats: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RemoveLine {
-    data_change: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MetadataLine {
-    schema_string: String,
-    partition_columns: Vec<String>,
-    #[serde(default)]
-    configuration: HashMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProtocolLine {
-    min_reader_version: i32,
-    min_writer_version: i32,
-}
-
-/// The path of an entry below the table's root.
-pub(crate) fn entry_path(version: u64) -> String {
-    format!("_delta_log/{version:020}.json")
-}
-
-impl AddLine {
-    /// The number of rows, if the writer said so.
-    pub(crate) fn num_records(&self) -> Option<i64> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Stats {
-            num_records: Option<i64>,
-        }
-        let stats: Stats = serde_json::from_str(self.stats.as_deref()?).ok()?;
-        stats.num_records
-    }
-}
-
-impl LogEntry {
-    /// Reads entry `version`; `None` if there is no such entry.
-    pub(crate) async fn read(location: &Location, version: u64) -> Result<Option<Self>> {
-        let path = entry_path(version);
-        match location.read(&path).await? {
-            None => Ok(None),
-            Some(bytes) => Self::parse(&bytes).map(Some).map_err(|e| {
-                LakeError::corrupt(format!(
-                    "entry `{}{path}` of the table's log is torn",
-                    location.url()
-                ))
-                .with_source(e)
-            }),
-        }
-    }
-
-    fn parse(bytes: &Bytes) -> Result<Self, serde_json::Error> {
-        let mut entry = Self::default();
-        let mut lines = 0_usize;
-        for line in serde_json::Deserializer::from_slice(bytes).into_iter::<Line>() {
-            entry.take(line?);
-            lines += 1;
-        }
-        if lines == 0 {
-            return Err(serde::de::Error::custom("the entry is empty"));
-        }
-        Ok(entry)
-    }
-
-    fn take(&mut self, line: Line) {
-        if let Some(txn) = line.txn {
-            self.txns.push((txn.app_id, txn.version));
-        }
-        self.adds.extend(line.add);
-        self.removes_data |= line.remove.is_some_and(|remove| remove.data_change);
-        if line.metadata.is_some() {
-            self.metadata = line.metadata;
-        }
-        if line.protocol.is_some() {
-            self.protocol = line.protocol;
-        }
-        self.info.extend(line.commit_info.unwrap_or_default());
-    }
-
-    /// The batch, if the entry is ours.
-    pub(crate) fn batch_id(&self) -> Option<&str> {
-        self.info.get(BATCH_ID)?.as_str()
-    }
-
-    /// When it was made, in microseconds.
-    pub(crate) fn committed_time(&self) -> i64 {
-        self.info
-            .get("timestamp")
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_default()
-            .saturating_mul(1000)
-    }
-
-    fn operation(&self) -> &str {
-        self.info
-            .get("operation")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("an operation without a name")
-    }
-
-    /// Whether a foreign entry took rows away (or put the table back to an older state).
-    fn rewrites(&self) -> bool {
-        let restored = self.operation().eq_ignore_ascii_case("RESTORE");
-        self.batch_id().is_none() && (self.removes_data || restored)
-    }
 }
 
 impl LogState {
@@ -342,120 +193,6 @@ impl LogState {
         }
         Ok(None)
     }
-}
-
-/// The names in `_delta_log`.
-struct Listing {
-    newest: u64,
-    checkpoint: Option<u64>,
-    checkpoint_parts: Vec<String>,
-}
-
-impl Listing {
-    async fn read(location: &Location) -> Result<Self> {
-        let folder = location.full_path("_delta_log")?;
-        let names: Vec<String> = location
-            .root_store()
-            .list(Some(&folder))
-            .try_filter_map(async |meta| Ok(meta.location.filename().map(str::to_owned)))
-            .try_collect()
-            .await
-            .map_err(|e| {
-                LakeError::unavailable(format!("could not list the log of `{}`", location.url()), e)
-            })?;
-        let entries = names.iter().filter_map(|n| version_of(n, ".json")).max();
-        let checkpoint = complete_checkpoints(&names).max();
-        let newest = entries.max(checkpoint).ok_or_else(|| {
-            LakeError::new(
-                ErrorKind::NotFound,
-                format!("there is no Delta table at `{}`", location.url()),
-            )
-        })?;
-        let prefix = checkpoint.map(|c| format!("{c:020}.checkpoint."));
-        let checkpoint_parts = names
-            .into_iter()
-            .filter(|n| prefix.as_ref().is_some_and(|p| n.starts_with(p)))
-            .collect();
-        Ok(Self {
-            newest,
-            checkpoint,
-            checkpoint_parts,
-        })
-    }
-
-    async fn checkpoint_offsets(&self, location: &Location) -> Result<BTreeMap<String, i64>> {
-        let mut offsets = BTreeMap::new();
-        for part in &self.checkpoint_parts {
-            let path = format!("_delta_log/{part}");
-            let unreadable = |source: parquet::errors::ParquetError| {
-                LakeError::corrupt(format!(
-                    "could not read the offsets in checkpoint `{}{path}`",
-                    location.url()
-                ))
-                .with_source(source)
-            };
-            let bytes = location.read(&path).await?.unwrap_or_default();
-            read_txn_column(bytes, &mut offsets).map_err(unreadable)?;
-        }
-        Ok(offsets)
-    }
-}
-
-fn version_of(name: &str, ending: &str) -> Option<u64> {
-    let digits = name.strip_suffix(ending)?;
-    (digits.len() == 20).then(|| digits.parse().ok())?
-}
-
-/// Versions of the checkpoints all of whose parts are there.
-fn complete_checkpoints(names: &[String]) -> impl Iterator<Item = u64> {
-    let mut parts: BTreeMap<(u64, usize), usize> = BTreeMap::new();
-    for name in names {
-        if let Some(version) = version_of(name, ".checkpoint.parquet") {
-            parts.insert((version, 1), 1);
-        } else if let Some((version, of)) = part_of_checkpoint(name) {
-            *parts.entry((version, of)).or_default() += 1;
-        }
-    }
-    parts
-        .into_iter()
-        .filter(|((_, of), there)| there == of)
-        .map(|((version, _), _)| version)
-}
-
-/// Version and number of parts of `<version>.checkpoint.<part>.<parts>.parquet`.
-fn part_of_checkpoint(name: &str) -> Option<(u64, usize)> {
-    let (version, rest) = name.split_once(".checkpoint.")?;
-    let (_part, of) = rest.strip_suffix(".parquet")?.split_once('.')?;
-    Some((version.parse().ok()?, of.parse().ok()?))
-}
-
-fn read_txn_column(
-    bytes: Bytes,
-    offsets: &mut BTreeMap<String, i64>,
-) -> Result<(), parquet::errors::ParquetError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["txn.appId", "txn.version"]);
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch?;
-        let Some(txn) = batch.column_by_name("txn").and_then(|c| c.as_struct_opt()) else {
-            continue;
-        };
-        let ids = txn
-            .column_by_name("appId")
-            .and_then(|c| c.as_string_opt::<i32>());
-        let versions = txn
-            .column_by_name("version")
-            .and_then(|c| c.as_primitive_opt::<Int64Type>());
-        let (Some(ids), Some(versions)) = (ids, versions) else {
-            return Err(parquet::errors::ParquetError::General(
-                "the column `txn` has another shape".to_owned(),
-            ));
-        };
-        for row in (0..batch.num_rows()).filter(|row| txn.is_valid(*row) && ids.is_valid(*row)) {
-            offsets.insert(ids.value(row).to_owned(), versions.value(row));
-        }
-    }
-    Ok(())
 }
 
 fn parse_schema(text: &str) -> Result<Schema> {

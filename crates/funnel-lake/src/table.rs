@@ -187,9 +187,7 @@ impl DeltaLog {
         let mut files = inner.files.lock().await;
         let table = self.table_at(&mut files, version).await?;
         let version = table.version().unwrap_or(version);
-        create_checkpoint(table, None)
-            .await
-            .map_err(|e| delta_failed(&inner.location, "write a checkpoint of", e))?;
+        self.write_checkpoint(table.clone()).await?;
         // From here the list of files is read from the checkpoint instead of the entries before.
         *files = None;
         drop(files);
@@ -238,6 +236,18 @@ impl DeltaLog {
         files
             .as_ref()
             .ok_or_else(|| LakeError::internal("the list of files was not read"))
+    }
+
+    /// The library writes it without letting go of the thread.
+    async fn write_checkpoint(&self, table: DeltaTable) -> Result<()> {
+        let location = self.inner.location.clone();
+        let runtime = tokio::runtime::Handle::current();
+        blocking(move || {
+            runtime
+                .block_on(create_checkpoint(&table, None))
+                .map_err(|e| delta_failed(&location, "write a checkpoint of", e))
+        })
+        .await
     }
 
     async fn sync_checkpoint(&self, version: u64) -> Result<()> {
@@ -363,8 +373,15 @@ async fn make_folder_durable(location: &Location) -> Result<()> {
         std::fs::create_dir_all(&log).map_err(|e| {
             LakeError::unavailable(format!("could not make the folder `{}`", log.display()), e)
         })?;
-        // The folder's own name and those of its parents that may be new.
-        log.ancestors().skip(1).take(3).try_for_each(sync_dir)
+        log.parent().map_or(Ok(()), sync_dir)?;
+        // The names of folders above may be new as well; they may also be somebody else's, whom
+        // we may not ask.
+        for above in log.ancestors().skip(2).take(2) {
+            if let Err(error) = sync_dir(above) {
+                tracing::debug!(folder = %above.display(), %error, "did not sync");
+            }
+        }
+        Ok(())
     })
     .await
 }

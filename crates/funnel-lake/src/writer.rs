@@ -288,3 +288,6 @@ fn properties(schema: &SchemaRef) -> Result<WriterProperties> {
     }
     Ok(properties.build())
 }
+
+#[cfg(test)]
+mod tests;

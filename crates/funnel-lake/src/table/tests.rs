@@ -57,6 +57,22 @@ async fn after_a_checkpoint_everything_is_as_before() {
     assert_eq!(again.events().checkpoint_if_due(2).await.unwrap(), Some(11));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_fails_harms_nothing_and_is_due_again() {
+    let lake = TestLake::new().await;
+    fill(&lake.lake, 3).await;
+    let in_the_way = lake.path("events/_delta_log/00000000000000000003.checkpoint.parquet");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(lake.lake.events().checkpoint_if_due(2).await.is_err());
+    assert_eq!(append(&lake.lake, 0, 6..8, "after").await, 4);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(
+        lake.lake.events().checkpoint_if_due(2).await.unwrap(),
+        Some(4)
+    );
+    assert_eq!(rows(&lake.reopen().await).await, 8);
+}
+
 #[tokio::test]
 async fn a_writer_older_than_the_log_does_not_write_before_its_beginning() {
     let lake = TestLake::new().await;
