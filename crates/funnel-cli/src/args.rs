@@ -11,12 +11,12 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use kinds::{LogFormat, NameValue, date, duration};
+#[cfg(test)]
+pub(crate) use ops::EXAMPLE_CONFIG;
 pub(crate) use ops::{
     AuditArgs, ConfigArgs, ConfigCommand, DemoArgs, GenerateArgs, IngestArgs, RejectsArgs,
     RejectsCommand, RejectsListArgs, RejectsShowArgs,
 };
-#[cfg(test)]
-pub(crate) use ops::EXAMPLE_CONFIG;
 pub(crate) use query::{Format, OutputArgs, PublishArgs, ReportArgs, RunArgs, SqlArgs};
 
 use crate::env_vars;
@@ -116,9 +116,16 @@ pub(crate) fn parse(
         Some(ValueSource::EnvVariable) => Origin::Environment(variable.to_owned()),
         _ => Origin::Flag(flag),
     };
-    let mut overrides = Overrides { config: cli.global.config.clone(), values: Vec::new() };
+    let mut overrides = Overrides {
+        config: cli.global.config.clone(),
+        values: Vec::new(),
+    };
     if let Some(lake) = &cli.global.lake {
-        overrides.values.push(("lake.url", lake.clone(), origin("lake", "--lake", env_vars::LAKE)));
+        overrides.values.push((
+            "lake.url",
+            lake.clone(),
+            origin("lake", "--lake", env_vars::LAKE),
+        ));
     }
     Ok((cli, overrides))
 }

@@ -23,7 +23,14 @@ use context::Context;
 /// Runs the command that was asked for.
 pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
     let service = matches!(&cli.command, Command::Ingest(args) if args.is_service());
-    telemetry::init(&cli.global, if service { Chatter::Service } else { Chatter::Warnings });
+    telemetry::init(
+        &cli.global,
+        if service {
+            Chatter::Service
+        } else {
+            Chatter::Warnings
+        },
+    );
     let context = Context::new(cli.global, overrides);
     match cli.command {
         Command::Demo(args) => demo::run(&context, args).await,

@@ -34,7 +34,11 @@ pub(crate) fn configuration_keys() -> Vec<(String, String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter_map(|(name, value)| {
             let rest = name.strip_prefix(KEY_PREFIX)?;
-            let key = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
+            let key = rest
+                .split("__")
+                .map(str::to_ascii_lowercase)
+                .collect::<Vec<_>>()
+                .join(".");
             Some((key, name.clone(), value))
         })
         .collect();

@@ -22,7 +22,12 @@ pub(crate) struct CliError {
 
 impl CliError {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, source: None }
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// Failed, and will fail again.

@@ -40,10 +40,16 @@ impl Output {
         let automatic = if terminal { Format::Table } else { Format::Csv };
         let format = args.format.or(by_ending).unwrap_or(automatic);
         if format == Format::Parquet && terminal {
-            return Err(CliError::usage("a Parquet file cannot be shown on a terminal")
-                .hint("name a file with -o FILE, or pipe the output"));
+            return Err(
+                CliError::usage("a Parquet file cannot be shown on a terminal")
+                    .hint("name a file with -o FILE, or pipe the output"),
+            );
         }
-        Ok(Self { format, file, null_text: "" })
+        Ok(Self {
+            format,
+            file,
+            null_text: "",
+        })
     }
 
     /// Shows nulls as `NULL` in tables instead of leaving the cell empty.
@@ -73,7 +79,12 @@ impl Output {
         let prepare = Prepare::new(schema, nested);
         let target = Target::open(self.file.as_deref())?;
         let encoder = self.encoder(target, &prepare)?;
-        Ok(Rows { prepare, encoder, file: self.file.clone(), written: 0 })
+        Ok(Rows {
+            prepare,
+            encoder,
+            file: self.file.clone(),
+            written: 0,
+        })
     }
 
     /// Writes batches that are all there already.
@@ -90,7 +101,11 @@ impl Output {
             Format::Table => {
                 // An empty batch: the headings, also when no row follows.
                 let batches = vec![RecordBatch::new_empty(SchemaRef::clone(prepare.schema()))];
-                Encoder::Table { target, batches, null_text: self.null_text }
+                Encoder::Table {
+                    target,
+                    batches,
+                    null_text: self.null_text,
+                }
             }
             Format::Csv => {
                 let writer = csv::WriterBuilder::new()
@@ -104,8 +119,9 @@ impl Output {
             Format::Json => Encoder::Json(json_options().build(target)),
             Format::Ndjson => Encoder::Ndjson(json_options().build(target)),
             Format::Parquet => {
-                let properties =
-                    WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::SNAPPY)
+                    .build();
                 let schema = SchemaRef::clone(prepare.schema());
                 let writer = ArrowWriter::try_new(target, schema, Some(properties))
                     .map_err(CliError::output)?;
@@ -123,7 +139,9 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Writes bytes to stdout as they are.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::output)
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(CliError::output)
 }
 
 /// Writes a line for people to stderr. A closed stderr is nobody's loss.
@@ -179,7 +197,11 @@ fn format_of_ending(path: &Path) -> Option<Format> {
 }
 
 enum Encoder {
-    Table { target: Target, batches: Vec<RecordBatch>, null_text: &'static str },
+    Table {
+        target: Target,
+        batches: Vec<RecordBatch>,
+        null_text: &'static str,
+    },
     Csv(Box<csv::Writer<Target>>),
     Json(json::ArrayWriter<Target>),
     Ndjson(json::LineDelimitedWriter<Target>),
@@ -202,9 +224,15 @@ impl Encoder {
 
     fn finish(self) -> Result<Target> {
         match self {
-            Self::Table { mut target, batches, null_text } => {
+            Self::Table {
+                mut target,
+                batches,
+                null_text,
+            } => {
                 let text = table::render(&batches, null_text).map_err(CliError::output)?;
-                target.write_all(text.as_bytes()).map_err(CliError::output)?;
+                target
+                    .write_all(text.as_bytes())
+                    .map_err(CliError::output)?;
                 Ok(target)
             }
             Self::Csv(writer) => Ok(writer.into_inner()),

@@ -16,7 +16,10 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { visible: !quiet && stderr_is_terminal(), colour: env_vars::colour_allowed() }
+        Self {
+            visible: !quiet && stderr_is_terminal(),
+            colour: env_vars::colour_allowed(),
+        }
     }
 
     /// A counter; the total is often not known before the end.
@@ -32,7 +35,11 @@ impl Progress {
     }
 
     fn target(self) -> ProgressDrawTarget {
-        if self.visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+        if self.visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        }
     }
 
     fn hidden_or(self, bar: ProgressBar) -> ProgressBar {

@@ -66,12 +66,24 @@ impl Settings {
     /// Reads every source; all problems of all of them are reported at once.
     pub(crate) fn load(overrides: &Overrides) -> Result<Self> {
         let file = overrides.config.clone().or_else(find_file);
-        let mut settings = Self { file: file.clone(), values: defaults() };
+        let mut settings = Self {
+            file: file.clone(),
+            values: defaults(),
+        };
         let mut problems = Vec::new();
         if let Some(path) = &file {
             for found in file::read(path, &mut problems)? {
-                let origin = Origin::File { file: path.clone(), line: found.line };
-                settings.values.insert(found.path, Setting { value: found.value, origin });
+                let origin = Origin::File {
+                    file: path.clone(),
+                    line: found.line,
+                };
+                settings.values.insert(
+                    found.path,
+                    Setting {
+                        value: found.value,
+                        origin,
+                    },
+                );
             }
         }
         for (path, name, text) in env_vars::configuration_keys() {
@@ -83,8 +95,14 @@ impl Settings {
         if problems.is_empty() {
             return Ok(settings);
         }
-        let lines: Vec<_> = problems.iter().map(|problem| format!("  {problem}")).collect();
-        Err(CliError::config(format!("the configuration is invalid\n{}", lines.join("\n"))))
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|problem| format!("  {problem}"))
+            .collect();
+        Err(CliError::config(format!(
+            "the configuration is invalid\n{}",
+            lines.join("\n")
+        )))
     }
 
     /// The file that was read.
@@ -135,7 +153,9 @@ impl Settings {
         let mut table = toml::Table::new();
         let prefix = format!("{name}.");
         for (path, setting) in &self.values {
-            let Some(rest) = path.strip_prefix(&prefix) else { continue };
+            let Some(rest) = path.strip_prefix(&prefix) else {
+                continue;
+            };
             if setting.origin == Origin::Default {
                 continue;
             }
@@ -163,7 +183,14 @@ impl Settings {
                     other => other.to_string(),
                 };
                 let origin = setting.origin.to_string();
-                (rank(path), Shown { key: path.clone(), value, origin })
+                (
+                    rank(path),
+                    Shown {
+                        key: path.clone(),
+                        value,
+                        origin,
+                    },
+                )
             })
             .collect();
         rows.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.key.cmp(&b.1.key)));
@@ -177,13 +204,19 @@ impl Settings {
         origin: Origin,
         problems: &mut Vec<file::Problem>,
     ) {
-        let value = file::find(path)
-            .map_or_else(|| toml::Value::String(text.to_owned()), |key| key.from_text(text));
+        let value = file::find(path).map_or_else(
+            || toml::Value::String(text.to_owned()),
+            |key| key.from_text(text),
+        );
         match file::check(path, &value) {
             Ok(()) => {
-                self.values.insert(path.to_owned(), Setting { value, origin });
+                self.values
+                    .insert(path.to_owned(), Setting { value, origin });
             }
-            Err(text) => problems.push(file::Problem { place: origin.to_string(), text }),
+            Err(text) => problems.push(file::Problem {
+                place: origin.to_string(),
+                text,
+            }),
         }
     }
 }
@@ -193,7 +226,13 @@ fn defaults() -> BTreeMap<String, Setting> {
         .iter()
         .filter_map(|key| {
             let value = key.from_text(key.default?);
-            Some((key.path.to_owned(), Setting { value, origin: Origin::Default }))
+            Some((
+                key.path.to_owned(),
+                Setting {
+                    value,
+                    origin: Origin::Default,
+                },
+            ))
         })
         .collect()
 }
@@ -201,7 +240,11 @@ fn defaults() -> BTreeMap<String, Setting> {
 fn find_file() -> Option<PathBuf> {
     let here = PathBuf::from("funnel.toml");
     let users = || Some(env_vars::user_config_dir()?.join("config.toml"));
-    if here.is_file() { Some(here) } else { users().filter(|path| path.is_file()) }
+    if here.is_file() {
+        Some(here)
+    } else {
+        users().filter(|path| path.is_file())
+    }
 }
 
 fn insert(table: &mut toml::Table, parts: &[&str], value: toml::Value) {
@@ -229,22 +272,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("funnel.toml");
         std::fs::write(&path, text).unwrap();
-        Settings::load(&Overrides { config: Some(path), values })
+        Settings::load(&Overrides {
+            config: Some(path),
+            values,
+        })
     }
 
     #[test]
     fn the_example_names_every_key_with_its_default() {
         let mut example = crate::args::EXAMPLE_CONFIG.replace("\n# consumer", "\nconsumer");
-        example = example.replace("\n# max_age", "\nmax_age").replace("\n# future", "\nfuture");
+        example = example
+            .replace("\n# max_age", "\nmax_age")
+            .replace("\n# future", "\nfuture");
         let found = settings(&example, vec![]).unwrap();
         for key in keys::KEYS {
             let special = ["consumer_hash_key", "instances", "ordinal"];
             if special.iter().any(|name| key.path.ends_with(name)) {
                 continue;
             }
-            let value = found.values.iter().find(|(path, setting)| {
-                key.matches(path) && setting.origin != Origin::Default
-            });
+            let value = found
+                .values
+                .iter()
+                .find(|(path, setting)| key.matches(path) && setting.origin != Origin::Default);
             let (_, setting) = value.unwrap_or_else(|| panic!("{} is missing", key.path));
             if let Some(default) = key.default {
                 assert_eq!(setting.value, key.from_text(default), "{}", key.path);
@@ -257,7 +306,11 @@ mod tests {
         let flag = ("lake.url", "flag-lake".to_owned(), Origin::Flag("--lake"));
         let found = settings("[lake]\nurl = \"file-lake\"\n", vec![flag]).unwrap();
         assert_eq!(found.lake().unwrap(), "flag-lake");
-        let row = found.shown().into_iter().find(|row| row.key == "lake.url").unwrap();
+        let row = found
+            .shown()
+            .into_iter()
+            .find(|row| row.key == "lake.url")
+            .unwrap();
         assert_eq!(row.origin, "flag --lake");
     }
 
@@ -266,7 +319,10 @@ mod tests {
         let text = "[kafka.options]\n\"security.protocol\" = \"ssl\"\n\
                     [dedup]\nmax_ids = 10\n";
         let found = settings(text, vec![]).unwrap();
-        assert_eq!(found.section("kafka")["options"]["security.protocol"].as_str(), Some("ssl"));
+        assert_eq!(
+            found.section("kafka")["options"]["security.protocol"].as_str(),
+            Some("ssl")
+        );
         assert_eq!(found.section("dedup")["max_ids"].as_integer(), Some(10));
         // Defaults are left to the section's owner.
         assert!(found.section("ingest").is_empty());
@@ -277,7 +333,14 @@ mod tests {
         let text = "[privacy]\nconsumer_hash_key = \"hush\"\n\
                     [kafka.options]\n\"sasl.password\" = \"hush\"\n";
         let found = settings(text, vec![]).unwrap();
-        assert_eq!(found.shown().iter().filter(|row| row.value == "***").count(), 2);
+        assert_eq!(
+            found
+                .shown()
+                .iter()
+                .filter(|row| row.value == "***")
+                .count(),
+            2
+        );
         assert!(found.shown().iter().all(|row| row.value != "hush"));
     }
 

@@ -31,8 +31,14 @@ pub(crate) fn init(global: &GlobalArgs, chatter: Chatter) {
 }
 
 fn filter(global: &GlobalArgs, chatter: Chatter) -> EnvFilter {
-    const OURS: [&str; 6] =
-        ["funnel", "funnel_ingest", "funnel_lake", "funnel_query", "funnel_engine", "funnel_events"];
+    const OURS: [&str; 6] = [
+        "funnel",
+        "funnel_ingest",
+        "funnel_lake",
+        "funnel_query",
+        "funnel_engine",
+        "funnel_events",
+    ];
     let (ours, others) = match (global.quiet, global.verbose) {
         (true, _) => ("error", "error"),
         (false, 0) if chatter == Chatter::Service => ("info", "warn"),

@@ -27,9 +27,10 @@ impl FromStr for NameValue {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
-            Some((name, value)) if !name.trim().is_empty() => {
-                Ok(Self { name: name.trim().to_owned(), value: value.to_owned() })
-            }
+            Some((name, value)) if !name.trim().is_empty() => Ok(Self {
+                name: name.trim().to_owned(),
+                value: value.to_owned(),
+            }),
             _ => Err(format!("write it as name=value; found `{text}`")),
         }
     }
@@ -54,7 +55,10 @@ mod tests {
     #[test]
     fn only_the_first_equals_sign_splits() {
         let parsed: NameValue = "t=/data/a=b.parquet".parse().unwrap();
-        assert_eq!((parsed.name.as_str(), parsed.value.as_str()), ("t", "/data/a=b.parquet"));
+        assert_eq!(
+            (parsed.name.as_str(), parsed.value.as_str()),
+            ("t", "/data/a=b.parquet")
+        );
         assert!("=x".parse::<NameValue>().is_err());
         assert!("x".parse::<NameValue>().is_err());
     }

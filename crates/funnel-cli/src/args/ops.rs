@@ -156,7 +156,12 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Produce to this Kafka
-    #[arg(long, value_name = "HOST:PORT,…", required_unless_present = "output", conflicts_with = "output")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT,…",
+        required_unless_present = "output",
+        conflicts_with = "output"
+    )]
     pub(crate) kafka: Option<String>,
     /// Write one NDJSON file per topic into this directory
     #[arg(long, short = 'o', value_name = "DIR")]
@@ -195,8 +200,10 @@ Examples:
 }
 
 fn config_help() -> String {
-    let file: String =
-        EXAMPLE_CONFIG.lines().flat_map(|line| ["  ", line, "\n"]).collect();
+    let file: String = EXAMPLE_CONFIG
+        .lines()
+        .flat_map(|line| ["  ", line, "\n"])
+        .collect();
     with_exit_codes(&format!(
         "Examples:\n  funnel config check --config funnel.toml\n  funnel config show\n\n\
          The file:\n{file}"

@@ -64,17 +64,23 @@ fn batch(report: &AuditReport, comparison: &Comparison) -> Result<RecordBatch> {
     let number = |pick: fn(&PartitionTotals) -> i64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(pick)))
     };
-    let partitions: ArrayRef =
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.partition)));
-    let lag: ArrayRef =
-        Arc::new(Int64Array::from_iter(rows.iter().map(|row| comparison.lag(row))));
+    let partitions: ArrayRef = Arc::new(Int32Array::from_iter_values(
+        rows.iter().map(|row| row.partition),
+    ));
+    let lag: ArrayRef = Arc::new(Int64Array::from_iter(
+        rows.iter().map(|row| comparison.lag(row)),
+    ));
     RecordBatch::try_from_iter_with_nullable([
         ("topic", text(|row| &row.topic), false),
         ("topic_uuid", text(|row| &row.topic_uuid), false),
         ("partition", partitions, false),
         ("from_offset", number(|row| row.from_offset), false),
         ("to_offset", number(|row| row.to_offset), false),
-        ("records", number(|row| row.to_offset - row.from_offset), false),
+        (
+            "records",
+            number(|row| row.to_offset - row.from_offset),
+            false,
+        ),
         ("accepted", number(|row| row.accepted), false),
         ("rejected", number(|row| row.rejected), false),
         ("duplicate", number(|row| row.duplicate), false),
@@ -84,7 +90,11 @@ fn batch(report: &AuditReport, comparison: &Comparison) -> Result<RecordBatch> {
         ("gap_offsets", number(|row| row.gap_offsets), false),
         ("event_rows", number(|row| row.event_rows), false),
         ("reject_rows", number(|row| row.reject_rows), false),
-        ("duplicate_entries", number(|row| row.duplicate_entries), false),
+        (
+            "duplicate_entries",
+            number(|row| row.duplicate_entries),
+            false,
+        ),
         ("dup_differs", number(|row| row.dup_differs), false),
         ("lag", lag, true),
     ])

@@ -22,9 +22,10 @@ pub(super) fn run(context: &Context, command: ConfigCommand) -> Result<Exit> {
         ConfigCommand::Check => {
             query_options(&settings)?;
             ingest_config(&settings, settings.text("kafka.brokers").is_some())?;
-            let read = settings
-                .file()
-                .map_or_else(|| "the defaults".to_owned(), |file| format!("`{}`", file.display()));
+            let read = settings.file().map_or_else(
+                || "the defaults".to_owned(),
+                |file| format!("`{}`", file.display()),
+            );
             output::note(&format!("{read}: the configuration is good"));
         }
     }
@@ -35,11 +36,19 @@ pub(super) fn run(context: &Context, command: ConfigCommand) -> Result<Exit> {
 pub(super) fn ingest_config(settings: &Settings, with_kafka: bool) -> Result<IngestConfig> {
     let file: toml::Table = IngestConfig::SECTIONS
         .iter()
-        .map(|name| ((*name).to_owned(), toml::Value::Table(settings.section(name))))
+        .map(|name| {
+            (
+                (*name).to_owned(),
+                toml::Value::Table(settings.section(name)),
+            )
+        })
         .filter(|(_, section)| section.as_table().is_some_and(|table| !table.is_empty()))
         .collect();
-    let read =
-        if with_kafka { IngestConfig::from_toml(&file) } else { IngestConfig::for_files(&file) };
+    let read = if with_kafka {
+        IngestConfig::from_toml(&file)
+    } else {
+        IngestConfig::for_files(&file)
+    };
     read.map_err(|error| {
         let place = settings
             .origin(&error.key.replace('"', ""))
@@ -75,5 +84,8 @@ pub(super) fn kafka_options(settings: &Settings) -> BTreeMap<String, String> {
         toml::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    options.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    options
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
 }

@@ -68,8 +68,14 @@ pub(super) async fn open_lake(settings: &Settings) -> Result<Lake> {
 
 /// What a session needs to know beside its tables.
 pub(super) fn query_options(settings: &Settings) -> Result<QueryOptions> {
-    let memory_limit = settings.size("query.memory").and_then(|bytes| usize::try_from(bytes).ok());
-    Ok(QueryOptions { accounts: time_zones(settings)?, memory_limit, ..QueryOptions::default() })
+    let memory_limit = settings
+        .size("query.memory")
+        .and_then(|bytes| usize::try_from(bytes).ok());
+    Ok(QueryOptions {
+        accounts: time_zones(settings)?,
+        memory_limit,
+        ..QueryOptions::default()
+    })
 }
 
 fn time_zones(settings: &Settings) -> Result<BTreeMap<String, Tz>> {

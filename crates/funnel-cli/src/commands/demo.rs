@@ -46,8 +46,13 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit> {
     let truth = traffic::flow(context, simulation, config, &lake).await?;
     drop(broker);
 
-    let accounts = zones.iter().filter_map(|(id, zone)| Some((id.clone(), zone.parse().ok()?)));
-    let options = QueryOptions { accounts: accounts.collect(), ..QueryOptions::default() };
+    let accounts = zones
+        .iter()
+        .filter_map(|(id, zone)| Some((id.clone(), zone.parse().ok()?)));
+    let options = QueryOptions {
+        accounts: accounts.collect(),
+        ..QueryOptions::default()
+    };
     let session = QuerySession::open(&lake, options).await?;
     let answers = Answers::ask(&session, &truth).await?;
     output::print(&picture::draw(&answers)?)?;
@@ -56,7 +61,11 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit> {
     for difference in &differences {
         output::note(&format!("differs from what was simulated: {difference}"));
     }
-    Ok(if differences.is_empty() { Exit::Done } else { Exit::Gate })
+    Ok(if differences.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Gate
+    })
 }
 
 /// The reports that the picture is drawn from.
@@ -86,7 +95,8 @@ async fn ask(session: &QuerySession, truth: &Truth, name: &str, by: &[&str]) -> 
 
 fn day(text: &str) -> Result<NaiveDate> {
     text.parse().map_err(|error| {
-        CliError::failed(format!("could not read the day `{text}` of the simulation")).because(error)
+        CliError::failed(format!("could not read the day `{text}` of the simulation"))
+            .because(error)
     })
 }
 
@@ -117,9 +127,8 @@ fn ingest_config(brokers: &str) -> Result<IngestConfig> {
     if let Some(kafka) = file.get_mut("kafka").and_then(toml::Value::as_table_mut) {
         kafka.insert("brokers".to_owned(), brokers.into());
     }
-    IngestConfig::from_toml(&file).map_err(|error| {
-        CliError::failed("could not configure the demo").because(error)
-    })
+    IngestConfig::from_toml(&file)
+        .map_err(|error| CliError::failed("could not configure the demo").because(error))
 }
 
 /// The directory of the demo.
@@ -131,8 +140,9 @@ impl Place {
     /// An empty directory; an earlier demo is replaced, anything else is refused.
     fn prepare(dir: &Path) -> Result<Self> {
         let failed = |error| CliError::file("prepare the directory", dir, error);
-        let holds_something =
-            dir.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        let holds_something = dir
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_some());
         if holds_something {
             if !dir.join(MARKER).is_file() {
                 return Err(CliError::usage(format!(
@@ -145,7 +155,9 @@ impl Place {
         }
         std::fs::create_dir_all(dir).map_err(failed)?;
         std::fs::write(dir.join(MARKER), "").map_err(failed)?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
     }
 
     fn lake(&self) -> PathBuf {
@@ -166,13 +178,25 @@ impl Place {
         let url = std::path::absolute(self.lake())
             .map_err(|error| CliError::file("find", &self.dir, error))?;
         let mut file = toml::Table::new();
-        let lake = [("url".to_owned(), toml::Value::from(url.display().to_string()))];
-        file.insert("lake".to_owned(), toml::Value::Table(lake.into_iter().collect()));
+        let lake = [(
+            "url".to_owned(),
+            toml::Value::from(url.display().to_string()),
+        )];
+        file.insert(
+            "lake".to_owned(),
+            toml::Value::Table(lake.into_iter().collect()),
+        );
         let accounts = zones.iter().map(|(account, zone)| {
             let zone = [("time_zone".to_owned(), toml::Value::from(zone.clone()))];
-            (account.clone(), toml::Value::Table(zone.into_iter().collect()))
+            (
+                account.clone(),
+                toml::Value::Table(zone.into_iter().collect()),
+            )
         });
-        file.insert("accounts".to_owned(), toml::Value::Table(accounts.collect()));
+        file.insert(
+            "accounts".to_owned(),
+            toml::Value::Table(accounts.collect()),
+        );
         let text = toml::to_string(&file).map_err(CliError::output)?;
         std::fs::write(&path, text).map_err(|error| CliError::file("write", &path, error))
     }

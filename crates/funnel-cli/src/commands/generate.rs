@@ -24,7 +24,10 @@ const REACH_TIME_MAX: Duration = Duration::from_secs(10);
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(context: &Context, args: GenerateArgs) -> Result<Exit> {
-    let mut options = Options { disorder: Disorder::default(), ..Options::calm() };
+    let mut options = Options {
+        disorder: Disorder::default(),
+        ..Options::calm()
+    };
     options.seed = args.seed;
     options.sessions = u64::from(args.sessions);
     if args.clean {
@@ -105,10 +108,15 @@ impl TrafficProducer {
             .set("message.max.bytes", "20000000")
             .set("message.timeout.ms", "60000");
         let failed = Arc::new(AtomicU64::new(0));
-        let context = Deliveries { failed: Arc::clone(&failed) };
+        let context = Deliveries {
+            failed: Arc::clone(&failed),
+        };
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(context).map_err(unreachable)?;
-        producer.client().fetch_metadata(None, REACH_TIME_MAX).map_err(unreachable)?;
+        producer
+            .client()
+            .fetch_metadata(None, REACH_TIME_MAX)
+            .map_err(unreachable)?;
         Ok(Self { producer, failed })
     }
 
@@ -127,7 +135,12 @@ impl TrafficProducer {
     pub(super) fn send(&self, message: &Message) -> Result<()> {
         let headers = message.headers.iter().fold(
             OwnedHeaders::new_with_capacity(message.headers.len()),
-            |headers, (key, value)| headers.insert(Header { key, value: Some(value) }),
+            |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            },
         );
         let mut record = BaseRecord::to(message.topic)
             .key(&message.key)
@@ -161,8 +174,10 @@ impl TrafficProducer {
             .map_err(|error| CliError::unavailable("could not deliver to Kafka").because(error))?;
         match self.failed.load(Ordering::Relaxed) {
             0 => Ok(()),
-            count => Err(CliError::unavailable(format!("Kafka did not take {count} records"))
-                .hint("do the topics exist, and may they be written?")),
+            count => Err(
+                CliError::unavailable(format!("Kafka did not take {count} records"))
+                    .hint("do the topics exist, and may they be written?"),
+            ),
         }
     }
 }

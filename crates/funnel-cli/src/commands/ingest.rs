@@ -25,8 +25,11 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit> {
     let shutdown = CancellationToken::new();
     let service = args.is_service();
     let ingest = if from_kafka {
-        let options =
-            Options { until_end: args.until_end, overrides: args.resume, ..Options::default() };
+        let options = Options {
+            until_end: args.until_end,
+            overrides: args.resume,
+            ..Options::default()
+        };
         Ingest::start(config, lake, shutdown.clone(), options).await?
     } else {
         Ingest::start_files(config, lake, args.files, shutdown.clone()).await?
@@ -111,7 +114,10 @@ fn overrides(args: &IngestArgs) -> Overrides {
     if let Some(listen) = args.http {
         values.push(("http.listen", listen.to_string(), Origin::Flag("--http")));
     }
-    Overrides { config: None, values }
+    Overrides {
+        config: None,
+        values,
+    }
 }
 
 /// A bar that follows the run until it is dropped.

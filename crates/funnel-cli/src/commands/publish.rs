@@ -16,7 +16,9 @@ pub(super) async fn run(context: &Context, args: PublishArgs) -> Result<Exit> {
         _ => return Err(CliError::usage("name the days: --date, or --from and --to")),
     };
     if from > to {
-        return Err(CliError::usage(format!("--from {from} lies after --to {to}")));
+        return Err(CliError::usage(format!(
+            "--from {from} lies after --to {to}"
+        )));
     }
     let settings = context.settings()?;
     let mut request = PublishRequest::new(from, to, Utc::now());

@@ -43,7 +43,10 @@ pub(super) async fn run(context: &Context, command: RejectsCommand) -> Result<Ex
 async fn list(context: &Context, args: RejectsListArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let frame = rejects(context).await?;
-    let found = listed(frame, &args).map_err(failed)?.collect_batch().await?;
+    let found = listed(frame, &args)
+        .map_err(failed)?
+        .collect_batch()
+        .await?;
     output.batches(&found.schema(), &[found])?;
     Ok(Exit::Done)
 }
@@ -63,8 +66,14 @@ fn listed(frame: DataFrame, args: &RejectsListArgs) -> Result<DataFrame, DataFus
     }
     if args.by_reason {
         return frame
-            .aggregate(vec![col("reason_code")], vec![count(lit(1)).alias("rejects")])?
-            .sort(vec![col("rejects").sort(false, false), col("reason_code").sort(true, false)])?
+            .aggregate(
+                vec![col("reason_code")],
+                vec![count(lit(1)).alias("rejects")],
+            )?
+            .sort(vec![
+                col("rejects").sort(false, false),
+                col("reason_code").sort(true, false),
+            ])?
             .limit(0, Some(args.limit));
     }
     frame
@@ -82,11 +91,15 @@ fn listed(frame: DataFrame, args: &RejectsListArgs) -> Result<DataFrame, DataFus
 async fn show(context: &Context, args: RejectsShowArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let frame = rejects(context).await?;
-    let frame = frame.filter(col("reject_id").eq(lit(args.id.as_str()))).map_err(failed)?;
+    let frame = frame
+        .filter(col("reject_id").eq(lit(args.id.as_str())))
+        .map_err(failed)?;
     let found = frame.collect_batch().await?;
     if found.num_rows() == 0 {
-        return Err(CliError::failed(format!("there is no reject `{}`", args.id))
-            .hint("`funnel rejects list` shows the ids"));
+        return Err(
+            CliError::failed(format!("there is no reject `{}`", args.id))
+                .hint("`funnel rejects list` shows the ids"),
+        );
     }
     if args.payload {
         output::print_bytes(&payload(&found, &args.id)?)?;
@@ -119,7 +132,10 @@ fn payload(found: &RecordBatch, id: &str) -> Result<Vec<u8>> {
     };
     let column = found.column_by_name("payload").ok_or_else(none)?;
     let bytes = cast(column, &DataType::Binary).map_err(CliError::output)?;
-    let bytes = bytes.as_any().downcast_ref::<BinaryArray>().ok_or_else(none)?;
+    let bytes = bytes
+        .as_any()
+        .downcast_ref::<BinaryArray>()
+        .ok_or_else(none)?;
     if bytes.is_null(0) {
         return Err(none());
     }

@@ -23,12 +23,19 @@ pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit> {
 
 fn request(args: &ReportArgs) -> Result<ReportRequest> {
     if args.from > args.to {
-        return Err(CliError::usage(format!("--from {} lies after --to {}", args.from, args.to)));
+        return Err(CliError::usage(format!(
+            "--from {} lies after --to {}",
+            args.from, args.to
+        )));
     }
     let funnel = match (&args.funnel, &args.file) {
         (_, Some(path)) => FunnelDefinition::from_file(path).map_err(QueryError::from)?,
         (Some(name), None) => FunnelDefinition::shipped(name).map_err(QueryError::from)?,
-        (None, None) => return Err(CliError::usage("name a funnel, or a --file that defines one")),
+        (None, None) => {
+            return Err(CliError::usage(
+                "name a funnel, or a --file that defines one",
+            ));
+        }
     };
     let mut request = ReportRequest::new(funnel, args.from, args.to);
     request.account.clone_from(&args.account);
@@ -54,7 +61,10 @@ fn print(output: &Output, answer: &Report) -> Result<()> {
     output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
     if output.is_for_people() && output.is_stdout() && answer.outcomes.num_rows() > 0 {
         output::print("\nWhat became of the offers:\n")?;
-        output.batches(&answer.outcomes.schema(), std::slice::from_ref(&answer.outcomes))?;
+        output.batches(
+            &answer.outcomes.schema(),
+            std::slice::from_ref(&answer.outcomes),
+        )?;
     }
     Ok(())
 }
@@ -69,11 +79,17 @@ fn heading(header: &Header) -> String {
             humantime::format_duration(span).to_string()
         },
     );
-    let account =
-        if header.account.is_empty() { "(no events)".to_owned() } else { header.account.clone() };
+    let account = if header.account.is_empty() {
+        "(no events)".to_owned()
+    } else {
+        header.account.clone()
+    };
     let lines = [
         ("account", account),
-        ("days", format!("{} to {} ({})", header.from, header.to, header.time_zone)),
+        (
+            "days",
+            format!("{} to {} ({})", header.from, header.to, header.time_zone),
+        ),
         ("unit", header.unit.to_string()),
         ("mode", header.mode.to_string()),
         ("window", window),

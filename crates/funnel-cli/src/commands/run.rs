@@ -27,12 +27,17 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     let mut params = BTreeMap::new();
     for param in args.param {
         if params.insert(param.name.clone(), param.value).is_some() {
-            return Err(CliError::usage(format!("--param {} is given twice", param.name)));
+            return Err(CliError::usage(format!(
+                "--param {} is given twice",
+                param.name
+            )));
         }
     }
     let session = context.session().await?;
     let batches = named::run(&session, &name, &params).await?;
-    let Some(first) = batches.first() else { return Ok(Exit::Done) };
+    let Some(first) = batches.first() else {
+        return Ok(Exit::Done);
+    };
     output.batches(&first.schema(), &batches)?;
     Ok(Exit::Done)
 }

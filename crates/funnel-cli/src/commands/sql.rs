@@ -90,7 +90,12 @@ struct Runner {
 
 impl Runner {
     fn new(session: QuerySession, output: Output) -> Self {
-        Self { session, output, timing: false, answers: 0 }
+        Self {
+            session,
+            output,
+            timing: false,
+            answers: 0,
+        }
     }
 
     /// Everything in the text, up to the first error; the last `;` may be missing.
@@ -140,7 +145,10 @@ impl Runner {
     fn foot(&self, rows: usize, start: Instant) {
         let count = format!("{rows} row{}", if rows == 1 { "" } else { "s" });
         if self.timing {
-            output::note(&format!("({count}, {:.3} s)", start.elapsed().as_secs_f64()));
+            output::note(&format!(
+                "({count}, {:.3} s)",
+                start.elapsed().as_secs_f64()
+            ));
         } else if self.output.is_for_people() && output::stderr_is_terminal() {
             output::note(&format!("({count})"));
         }
@@ -157,7 +165,11 @@ impl Runner {
                     "off" => false,
                     _ => !self.timing,
                 };
-                output::note(if self.timing { "timing is on" } else { "timing is off" });
+                output::note(if self.timing {
+                    "timing is on"
+                } else {
+                    "timing is off"
+                });
             }
             "d" => {
                 let batch = match rest.trim() {

@@ -35,8 +35,11 @@ enum Column {
 
 impl Prepare {
     pub(super) fn new(schema: &SchemaRef, nested: Nested) -> Self {
-        let columns: Vec<_> =
-            schema.fields().iter().map(|field| Column::of(field, nested)).collect();
+        let columns: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| Column::of(field, nested))
+            .collect();
         let fields: Vec<Field> = schema
             .fields()
             .iter()
@@ -47,7 +50,10 @@ impl Prepare {
                 Column::JsonText(_) => Field::new(field.name(), DataType::Utf8, true),
             })
             .collect();
-        Self { schema: Arc::new(Schema::new(fields)), columns }
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            columns,
+        }
     }
 
     /// The schema of the prepared batches.

@@ -10,14 +10,19 @@ use super::TIMESTAMP_FORMAT;
 
 /// Renders all rows; a schema without rows gives the headings alone.
 pub(super) fn render(batches: &[RecordBatch], null_text: &str) -> Result<String, ArrowError> {
-    let Some(first) = batches.first() else { return Ok(String::new()) };
+    let Some(first) = batches.first() else {
+        return Ok(String::new());
+    };
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Disabled);
     let schema = first.schema();
-    table.set_header(schema.fields().iter().map(|field| {
-        Cell::new(field.name()).set_alignment(alignment(field.data_type()))
-    }));
+    table.set_header(
+        schema
+            .fields()
+            .iter()
+            .map(|field| Cell::new(field.name()).set_alignment(alignment(field.data_type()))),
+    );
     let options = FormatOptions::default()
         .with_display_error(true)
         .with_null(null_text)
@@ -39,13 +44,23 @@ pub(super) fn render(batches: &[RecordBatch], null_text: &str) -> Result<String,
 }
 
 fn alignment(data_type: &DataType) -> CellAlignment {
-    if data_type.is_numeric() { CellAlignment::Right } else { CellAlignment::Left }
+    if data_type.is_numeric() {
+        CellAlignment::Right
+    } else {
+        CellAlignment::Left
+    }
 }
 
 /// Control characters of the data must not steer the terminal.
 fn visible(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

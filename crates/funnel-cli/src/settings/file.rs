@@ -32,9 +32,12 @@ impl fmt::Display for Problem {
 /// Reads a file; all its problems are collected.
 pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<FileValue>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::config(format!("could not read the configuration file `{}`", path.display()))
-            .because(error)
-            .hint("name it with --config FILE, or write one: `funnel help config`")
+        CliError::config(format!(
+            "could not read the configuration file `{}`",
+            path.display()
+        ))
+        .because(error)
+        .hint("name it with --config FILE, or write one: `funnel help config`")
     })?;
     parse(path, &text, problems)
 }
@@ -46,7 +49,11 @@ fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Result<Vec<Fil
     };
     let spans = DeTable::parse(text).map_err(syntax)?;
     let table: toml::Table = toml::from_str(text).map_err(syntax)?;
-    let mut flat = Flat { file: path.to_owned(), text, found: Vec::new() };
+    let mut flat = Flat {
+        file: path.to_owned(),
+        text,
+        found: Vec::new(),
+    };
     flat.table("", spans.get_ref(), &table);
     let mut good = Vec::with_capacity(flat.found.len());
     for mut value in flat.found {
@@ -74,7 +81,11 @@ pub(super) fn check(path: &str, value: &toml::Value) -> Result<(), String> {
                 format!("found {}", shown(value))
             };
             let bare = matches!(key.kind, Kind::Size | Kind::Span) && value.is_integer();
-            let why = if bare { ", a number without a unit" } else { "" };
+            let why = if bare {
+                ", a number without a unit"
+            } else {
+                ""
+            };
             Err(format!("key `{path}`: {found}{why}; write {wanted}"))
         }
     }
@@ -115,14 +126,21 @@ fn unknown(path: &str) -> String {
 }
 
 fn sections() -> Vec<&'static str> {
-    let mut names: Vec<_> = KEYS.iter().filter_map(|key| key.path.split('.').next()).collect();
+    let mut names: Vec<_> = KEYS
+        .iter()
+        .filter_map(|key| key.path.split('.').next())
+        .collect();
     names.dedup();
     names
 }
 
 /// Names that may stand directly in this section.
 fn siblings(section: &str) -> Vec<&'static str> {
-    let depth = if section.is_empty() { 0 } else { section.split('.').count() };
+    let depth = if section.is_empty() {
+        0
+    } else {
+        section.split('.').count()
+    };
     let mut names: Vec<_> = KEYS
         .iter()
         .filter(|key| {
@@ -167,7 +185,9 @@ struct Flat<'a> {
 impl Flat<'_> {
     fn table(&mut self, prefix: &str, spans: &DeTable<'_>, table: &toml::Table) {
         for (name, spanned) in spans {
-            let Some(value) = table.get(name.get_ref().as_ref()) else { continue };
+            let Some(value) = table.get(name.get_ref().as_ref()) else {
+                continue;
+            };
             let path = if prefix.is_empty() {
                 name.get_ref().to_string()
             } else {
@@ -180,7 +200,11 @@ impl Flat<'_> {
                 }
                 _ => {
                     let line = self.line(name.span().start);
-                    self.found.push(FileValue { path, line, value: value.clone() });
+                    self.found.push(FileValue {
+                        path,
+                        line,
+                        value: value.clone(),
+                    });
                 }
             }
         }
@@ -194,7 +218,9 @@ impl Flat<'_> {
 
 impl fmt::Debug for Flat<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flat").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Flat")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -216,8 +242,10 @@ mod tests {
     fn a_misspelt_key_is_named_with_its_line_and_the_nearest_one() {
         assert_eq!(
             problems("[kafka]\nbrokers = \"a:1\"\n\n[ingest]\nflush_row = 5\n"),
-            ["funnel.toml:5: key `ingest.flush_row`: there is no `flush_row` in `[ingest]`; \
-              did you mean `flush_rows`?"]
+            [
+                "funnel.toml:5: key `ingest.flush_row`: there is no `flush_row` in `[ingest]`; \
+              did you mean `flush_rows`?"
+            ]
         );
     }
 
@@ -225,8 +253,10 @@ mod tests {
     fn a_misspelt_section_is_named() {
         assert_eq!(
             problems("[kafak]\nbrokers = \"a:1\"\n"),
-            ["funnel.toml:2: key `kafak.brokers`: there is no section `[kafak]`; \
-              did you mean `[kafka]`?"]
+            [
+                "funnel.toml:2: key `kafak.brokers`: there is no section `[kafak]`; \
+              did you mean `[kafka]`?"
+            ]
         );
     }
 
@@ -234,15 +264,18 @@ mod tests {
     fn a_bare_number_for_a_span_is_refused_with_what_to_write() {
         assert_eq!(
             problems("[ingest]\nflush_age = 30\n"),
-            ["funnel.toml:2: key `ingest.flush_age`: found `30`, a number without a unit; \
-              write a time with its unit, such as \"10s\""]
+            [
+                "funnel.toml:2: key `ingest.flush_age`: found `30`, a number without a unit; \
+              write a time with its unit, such as \"10s\""
+            ]
         );
     }
 
     #[test]
     fn every_problem_is_reported_at_once() {
         assert_eq!(
-            problems("[ingest]\nflush_rows = 0\nstart_from = \"begin\"\n[http]\nlisten = 80\n").len(),
+            problems("[ingest]\nflush_rows = 0\nstart_from = \"begin\"\n[http]\nlisten = 80\n")
+                .len(),
             3
         );
     }

@@ -48,12 +48,22 @@ const fn key(
     default: Option<&'static str>,
     example: &'static str,
 ) -> Key {
-    Key { path, kind, default, example }
+    Key {
+        path,
+        kind,
+        default,
+        example,
+    }
 }
 
 /// All keys, section by section.
 pub(crate) const KEYS: &[Key] = &[
-    key("lake.url", Kind::Text, None, "\"./lake\" or \"s3://bucket/lake\""),
+    key(
+        "lake.url",
+        Kind::Text,
+        None,
+        "\"./lake\" or \"s3://bucket/lake\"",
+    ),
     key("kafka.brokers", Kind::Text, None, "\"localhost:9092\""),
     key("kafka.group", Kind::Text, Some("funnel"), "\"funnel\""),
     key(
@@ -62,13 +72,23 @@ pub(crate) const KEYS: &[Key] = &[
         Some("lp.engagement.v1,lp.click.v1,lp.chat.v1,lp.conversion.v1"),
         "[\"lp.engagement.v1\", \"lp.click.v1\"]",
     ),
-    key("kafka.assignment", Kind::OneOf(&["group", "static"]), Some("group"), "\"group\""),
+    key(
+        "kafka.assignment",
+        Kind::OneOf(&["group", "static"]),
+        Some("group"),
+        "\"group\"",
+    ),
     key("kafka.instances", Kind::Count, None, "2"),
     key("kafka.ordinal", Kind::Index, None, "0"),
     key("kafka.options.*", Kind::Option, None, "\"ssl\""),
     key("ingest.job", Kind::Text, Some("funnel"), "\"funnel\""),
     key("ingest.flush_rows", Kind::Count, Some("400000"), "400000"),
-    key("ingest.flush_bytes", Kind::Size, Some("96 MiB"), "\"96 MiB\""),
+    key(
+        "ingest.flush_bytes",
+        Kind::Size,
+        Some("96 MiB"),
+        "\"96 MiB\"",
+    ),
     key("ingest.flush_age", Kind::Span, Some("10s"), "\"10s\""),
     key("ingest.memory", Kind::Size, Some("512 MiB"), "\"512 MiB\""),
     key(
@@ -77,20 +97,55 @@ pub(crate) const KEYS: &[Key] = &[
         Some("earliest"),
         "\"earliest\"",
     ),
-    key("ingest.on_truncation", Kind::OneOf(&["halt", "record_gap"]), Some("halt"), "\"halt\""),
+    key(
+        "ingest.on_truncation",
+        Kind::OneOf(&["halt", "record_gap"]),
+        Some("halt"),
+        "\"halt\"",
+    ),
     key("ingest.checkpoint_every", Kind::Count, Some("50"), "50"),
     key("dedup.age", Kind::Span, Some("2h"), "\"2h\""),
     key("dedup.max_ids", Kind::Count, Some("2000000"), "2000000"),
-    key("privacy.consumer_hash_key", Kind::Secret, None, "a long random text"),
-    key("privacy.consumer_hash_key_file", Kind::Text, None, "\"/run/secrets/consumer_key\""),
-    key("privacy.consumer_key_id", Kind::Text, Some("default"), "\"2024-03\""),
-    key("privacy.keep", Kind::List, None, "[\"page_titles\"]"),
+    key(
+        "privacy.consumer_hash_key",
+        Kind::Secret,
+        None,
+        "a long random text",
+    ),
+    key(
+        "privacy.consumer_hash_key_file",
+        Kind::Text,
+        None,
+        "\"/run/secrets/consumer_key\"",
+    ),
+    key(
+        "privacy.consumer_key_id",
+        Kind::Text,
+        Some("default"),
+        "\"2024-03\"",
+    ),
+    key("privacy.keep", Kind::List, None, "[\"page_title\"]"),
     key("rejects.retention", Kind::Span, Some("14d"), "\"14d\""),
-    key("rejects.payload", Kind::OneOf(&["bytes", "hash"]), Some("bytes"), "\"bytes\""),
+    key(
+        "rejects.payload",
+        Kind::OneOf(&["bytes", "hash"]),
+        Some("bytes"),
+        "\"bytes\"",
+    ),
     key("time.max_age", Kind::Span, None, "\"400d\""),
     key("time.future_tolerance", Kind::Span, None, "\"1d\""),
-    key("http.listen", Kind::Address, None, "\"127.0.0.1:9464\" or \"off\""),
-    key("accounts.*.time_zone", Kind::Zone, None, "\"Europe/Berlin\""),
+    key(
+        "http.listen",
+        Kind::Address,
+        None,
+        "\"127.0.0.1:9464\" or \"off\"",
+    ),
+    key(
+        "accounts.*.time_zone",
+        Kind::Zone,
+        None,
+        "\"Europe/Berlin\"",
+    ),
     key("publish.close_after", Kind::Span, Some("12h"), "\"12h\""),
     key("query.memory", Kind::Size, None, "\"1 GiB\""),
 ];
@@ -127,10 +182,10 @@ impl Key {
     /// The value from text, as an environment variable or a default holds it.
     pub(crate) fn from_text(&self, text: &str) -> toml::Value {
         match self.kind {
-            Kind::Count | Kind::Index => text
-                .trim()
-                .parse()
-                .map_or_else(|_| toml::Value::String(text.to_owned()), toml::Value::Integer),
+            Kind::Count | Kind::Index => text.trim().parse().map_or_else(
+                |_| toml::Value::String(text.to_owned()),
+                toml::Value::Integer,
+            ),
             Kind::List => toml::Value::Array(
                 text.split(',')
                     .map(str::trim)
@@ -193,12 +248,18 @@ pub(crate) fn size(text: &str) -> Option<u64> {
         "GiB" => 1 << 30,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes > 0)
+    number
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(factor)
+        .filter(|bytes| *bytes > 0)
 }
 
 /// A span of time with its unit: `30s`, `2h`, `14d`.
 pub(crate) fn span(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|span| !span.is_zero())
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|span| !span.is_zero())
 }
 
 #[cfg(test)]
@@ -219,25 +280,42 @@ mod tests {
     fn sizes_need_a_unit() {
         assert_eq!(size("128 MiB"), Some(128 << 20));
         assert_eq!(size("2GB"), Some(2_000_000_000));
-        for wrong in ["128", "", "MiB", "-1 MiB", "1 Mib", "99999999999999 GiB", "0 B"] {
+        for wrong in [
+            "128",
+            "",
+            "MiB",
+            "-1 MiB",
+            "1 Mib",
+            "99999999999999 GiB",
+            "0 B",
+        ] {
             assert_eq!(size(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn names_of_the_users_choice_match_where_the_star_stands() {
-        let options = KEYS.iter().find(|key| key.path == "kafka.options.*").unwrap();
+        let options = KEYS
+            .iter()
+            .find(|key| key.path == "kafka.options.*")
+            .unwrap();
         assert!(options.matches("kafka.options.security.protocol"));
         assert!(!options.matches("kafka.options"));
         assert!(!options.matches("kafka.optionsx"));
-        let zone = KEYS.iter().find(|key| key.path == "accounts.*.time_zone").unwrap();
+        let zone = KEYS
+            .iter()
+            .find(|key| key.path == "accounts.*.time_zone")
+            .unwrap();
         assert!(zone.matches("accounts.12345678.time_zone"));
         assert!(!zone.matches("accounts.12345678.zone"));
     }
 
     #[test]
     fn passwords_in_passed_through_options_are_secret() {
-        let options = KEYS.iter().find(|key| key.path == "kafka.options.*").unwrap();
+        let options = KEYS
+            .iter()
+            .find(|key| key.path == "kafka.options.*")
+            .unwrap();
         assert!(options.is_secret("kafka.options.sasl.password"));
         assert!(options.is_secret("kafka.options.ssl.key.password"));
         assert!(!options.is_secret("kafka.options.security.protocol"));

@@ -22,13 +22,21 @@ fn help_goes_to_stdout_and_names_every_command_and_exit_code() {
     let (out, err) = run(funnel(dir.path()).arg("--help"), 0);
     assert_eq!(err, "");
     for command in COMMANDS {
-        assert!(out.contains(&format!("\n  {command} ")), "{command} is missing in\n{out}");
+        assert!(
+            out.contains(&format!("\n  {command} ")),
+            "{command} is missing in\n{out}"
+        );
     }
     for code in ["0", "1", "2", "3", "75", "78", "130", "143"] {
-        let listed = out.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
+        let listed = out
+            .lines()
+            .any(|line| line.trim_start().starts_with(&format!("{code}  ")));
         assert!(listed, "exit code {code} is missing in\n{out}");
     }
-    assert!(out.contains("FUNNEL_LAKE") && out.contains("FUNNEL_CONFIG"), "{out}");
+    assert!(
+        out.contains("FUNNEL_LAKE") && out.contains("FUNNEL_CONFIG"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -62,7 +70,10 @@ fn completions_name_commands_and_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let (out, err) = run(funnel(dir.path()).args(["completions", shell]), 0);
         assert_eq!(err, "");
-        assert!(out.contains("rejects") && out.contains("until-end"), "{shell}");
+        assert!(
+            out.contains("rejects") && out.contains("until-end"),
+            "{shell}"
+        );
     }
 }
 

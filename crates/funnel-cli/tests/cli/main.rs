@@ -3,6 +3,7 @@
 mod configuration;
 mod demo;
 mod help;
+mod pipeline;
 mod sql;
 mod usage;
 
@@ -21,8 +22,15 @@ fn funnel(dir: &Path) -> Command {
 /// Runs it; the exit code must be the one expected.
 #[track_caller]
 fn run(command: &mut Command, code: i32) -> (String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let (out, err) = (
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    );
     assert_eq!(status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
     (out, err)
 }

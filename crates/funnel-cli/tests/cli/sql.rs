@@ -14,9 +14,16 @@ use super::{empty_dir, funnel, run};
 
 /// Three rows with what is easily printed wrongly: big integers, decimals, times, nulls, commas.
 fn write_sample(path: &Path) {
-    let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), Some(2), None]));
-    let names: ArrayRef =
-        Arc::new(StringArray::from(vec![Some("a,b"), Some("quote \" here"), None]));
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![
+        Some(9_007_199_254_740_993),
+        Some(2),
+        None,
+    ]));
+    let names: ArrayRef = Arc::new(StringArray::from(vec![
+        Some("a,b"),
+        Some("quote \" here"),
+        None,
+    ]));
     let times: ArrayRef = Arc::new(
         TimestampMicrosecondArray::from(vec![
             Some(1_709_547_600_000_000),
@@ -37,7 +44,8 @@ fn write_sample(path: &Path) {
         ("amount", amounts),
     ])
     .unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
@@ -47,7 +55,12 @@ fn write_sample(path: &Path) {
 fn sql(words: &[&str], code: i32) -> (String, String) {
     let dir = empty_dir();
     write_sample(&dir.path().join("t.parquet"));
-    run(funnel(dir.path()).args(["sql", "--table", "t=t.parquet"]).args(words), code)
+    run(
+        funnel(dir.path())
+            .args(["sql", "--table", "t=t.parquet"])
+            .args(words),
+        code,
+    )
 }
 
 const ALL: &str = "SELECT * FROM t ORDER BY id NULLS LAST";
@@ -74,7 +87,10 @@ fn json_is_one_array_of_objects_with_exact_numbers() {
          {\"id\":9007199254740993,\"name\":\"a,b\",\"at\":\"2024-03-04T10:20:00Z\",\"amount\":19.9900},\
          {\"id\":null,\"name\":null,\"at\":null,\"amount\":null}]\n"
     );
-    let (out, _) = sql(&["-c", "SELECT * FROM t WHERE id = 0", "--format", "json"], 0);
+    let (out, _) = sql(
+        &["-c", "SELECT * FROM t WHERE id = 0", "--format", "json"],
+        0,
+    );
     assert_eq!(out, "[]\n");
 }
 
@@ -82,8 +98,15 @@ fn json_is_one_array_of_objects_with_exact_numbers() {
 fn ndjson_is_an_object_a_line() {
     let (out, _) = sql(&["-c", ALL, "--format", "ndjson"], 0);
     assert_eq!(out.lines().count(), 3);
-    assert!(out.lines().all(|line| line.starts_with("{\"id\":") && line.ends_with('}')), "{out}");
-    let (out, _) = sql(&["-c", "SELECT * FROM t WHERE id = 0", "--format", "ndjson"], 0);
+    assert!(
+        out.lines()
+            .all(|line| line.starts_with("{\"id\":") && line.ends_with('}')),
+        "{out}"
+    );
+    let (out, _) = sql(
+        &["-c", "SELECT * FROM t WHERE id = 0", "--format", "ndjson"],
+        0,
+    );
     assert_eq!(out, "");
 }
 
@@ -92,7 +115,10 @@ fn a_table_shows_nulls_and_a_heading_without_rows() {
     let (out, _) = sql(&["-c", ALL, "--format", "table"], 0);
     assert!(out.contains("│ 9007199254740993 ┆ a,b"), "{out}");
     assert!(out.contains("NULL"), "{out}");
-    let (out, _) = sql(&["-c", "SELECT id FROM t WHERE id = 0", "--format", "table"], 0);
+    let (out, _) = sql(
+        &["-c", "SELECT id FROM t WHERE id = 0", "--format", "table"],
+        0,
+    );
     assert!(out.contains("id"), "{out}");
 }
 
@@ -106,7 +132,10 @@ fn no_rows_still_have_a_header_in_csv() {
 fn nested_values_are_json_text_in_csv_and_json_in_json() {
     let query = "SELECT [1, 2] AS list, named_struct('a', 1, 'b', 'x') AS struct";
     let (out, _) = sql(&["-c", query], 0);
-    assert_eq!(out, "list,struct\n\"[1,2]\",\"{\"\"a\"\":1,\"\"b\"\":\"\"x\"\"}\"\n");
+    assert_eq!(
+        out,
+        "list,struct\n\"[1,2]\",\"{\"\"a\"\":1,\"\"b\"\":\"\"x\"\"}\"\n"
+    );
     let (out, _) = sql(&["-c", query, "--format", "ndjson"], 0);
     assert_eq!(out, "{\"list\":[1,2],\"struct\":{\"a\":1,\"b\":\"x\"}}\n");
 }
@@ -143,7 +172,10 @@ fn a_failed_query_leaves_an_older_answer_as_it_was() {
     std::fs::write(dir.path().join("answer.csv"), "old\n").unwrap();
     let query = ["sql", "-c", "SELECT 1 / (SELECT 0)", "-o", "answer.csv"];
     run(funnel(dir.path()).args(query), 1);
-    assert_eq!(std::fs::read_to_string(dir.path().join("answer.csv")).unwrap(), "old\n");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("answer.csv")).unwrap(),
+        "old\n"
+    );
     let left: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -159,7 +191,13 @@ fn a_directory_of_parquet_files_is_one_table() {
     std::fs::create_dir(&parts).unwrap();
     write_sample(&parts.join("1.parquet"));
     write_sample(&parts.join("2.parquet"));
-    let query = ["sql", "--table", "p=parts", "-c", "SELECT count(*) AS n FROM p"];
+    let query = [
+        "sql",
+        "--table",
+        "p=parts",
+        "-c",
+        "SELECT count(*) AS n FROM p",
+    ];
     let (out, _) = run(funnel(dir.path()).args(query), 0);
     assert_eq!(out, "n\n6\n");
 }
@@ -188,7 +226,9 @@ fn a_script_from_stdin_is_read_like_the_prompt() {
     write_sample(&dir.path().join("t.parquet"));
     let mut command = funnel(dir.path());
     command.args(["sql", "--table", "t=t.parquet"]);
-    command.write_stdin("\\d\n\\d t\nCREATE VIEW v AS\n  SELECT ';' AS x;\nSELECT x FROM v;\n\\q\nSELECT 9;\n");
+    command.write_stdin(
+        "\\d\n\\d t\nCREATE VIEW v AS\n  SELECT ';' AS x;\nSELECT x FROM v;\n\\q\nSELECT 9;\n",
+    );
     let (out, _) = run(&mut command, 0);
     assert!(out.starts_with("name,kind\nt,table\n"), "{out}");
     assert!(out.contains("\nid,Int64,true\n"), "{out}");
@@ -199,7 +239,9 @@ fn a_script_from_stdin_is_read_like_the_prompt() {
 fn timing_goes_to_stderr() {
     let dir = empty_dir();
     let mut command = funnel(dir.path());
-    command.args(["sql"]).write_stdin("\\timing\nSELECT 1 AS a;\n");
+    command
+        .args(["sql"])
+        .write_stdin("\\timing\nSELECT 1 AS a;\n");
     let (out, err) = run(&mut command, 0);
     assert_eq!(out, "a\n1\n");
     assert!(err.contains("(1 row, ") && err.contains(" s)"), "{err}");
@@ -217,7 +259,11 @@ fn a_reader_that_leaves_is_no_error() {
     let dir = empty_dir();
     let binary = assert_cmd::cargo::cargo_bin!("funnel");
     let mut child = std::process::Command::new(binary)
-        .args(["sql", "-c", "SELECT value, repeat('x', 100) FROM generate_series(1, 100000)"])
+        .args([
+            "sql",
+            "-c",
+            "SELECT value, repeat('x', 100) FROM generate_series(1, 100000)",
+        ])
         .current_dir(dir.path())
         .env_clear()
         .stdout(std::process::Stdio::piped())

@@ -27,27 +27,62 @@ fn a_command_without_a_lake_says_how_to_name_one() {
         &["audit"][..],
         &["rejects", "list"],
         &["publish", "--date", "2024-03-04"],
-        &["report", "monitored", "--from", "2024-03-04", "--to", "2024-03-04"],
+        &[
+            "report",
+            "monitored",
+            "--from",
+            "2024-03-04",
+            "--to",
+            "2024-03-04",
+        ],
     ] {
         let message = refused(words);
-        assert!(message.contains("--lake") && message.contains("FUNNEL_LAKE"), "{message}");
+        assert!(
+            message.contains("--lake") && message.contains("FUNNEL_LAKE"),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn a_funnel_that_does_not_exist_is_answered_with_those_that_do() {
-    let message = refused(&["report", "monitord", "--from", "2024-03-04", "--to", "2024-03-04"]);
-    assert!(message.contains("`monitord`") && message.contains("`monitored`"), "{message}");
+    let message = refused(&[
+        "report",
+        "monitord",
+        "--from",
+        "2024-03-04",
+        "--to",
+        "2024-03-04",
+    ]);
+    assert!(
+        message.contains("`monitord`") && message.contains("`monitored`"),
+        "{message}"
+    );
 }
 
 #[test]
 fn days_are_checked_before_anything_is_opened() {
-    let message = refused(&["report", "monitored", "--from", "2024-02-30", "--to", "2024-03-04"]);
+    let message = refused(&[
+        "report",
+        "monitored",
+        "--from",
+        "2024-02-30",
+        "--to",
+        "2024-03-04",
+    ]);
     assert!(message.contains("YYYY-MM-DD"), "{message}");
     let message = refused(&["publish", "--from", "2024-03-05", "--to", "2024-03-04"]);
     assert!(message.contains("lies after"), "{message}");
     refused(&["publish"]);
-    refused(&["publish", "--date", "2024-03-04", "--from", "2024-03-04", "--to", "2024-03-05"]);
+    refused(&[
+        "publish",
+        "--date",
+        "2024-03-04",
+        "--from",
+        "2024-03-04",
+        "--to",
+        "2024-03-05",
+    ]);
     refused(&["publish", "--from", "2024-03-04"]);
 }
 
@@ -79,5 +114,8 @@ fn a_directory_that_is_not_of_a_demo_is_left_alone() {
     std::fs::write(dir.path().join("thesis.txt"), "all of it").unwrap();
     let (_, err) = run(funnel(dir.path()).args(["demo", "--dir", "."]), 2);
     assert!(err.contains("not empty"), "{err}");
-    assert_eq!(std::fs::read_to_string(dir.path().join("thesis.txt")).unwrap(), "all of it");
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("thesis.txt")).unwrap(),
+        "all of it"
+    );
 }

@@ -47,8 +47,11 @@ pub(super) async fn compare(
         _ => return Ok(Comparison::default()),
     };
     let options = kafka_options(settings);
-    let partitions: Vec<_> =
-        report.partitions.iter().map(|row| (row.topic.clone(), row.partition)).collect();
+    let partitions: Vec<_> = report
+        .partitions
+        .iter()
+        .map(|row| (row.topic.clone(), row.partition))
+        .collect();
     let asked = brokers.clone();
     let answer = tokio::task::spawn_blocking(move || watermarks(&asked, &options, &partitions))
         .await
@@ -78,7 +81,9 @@ fn watermarks(
     for (name, value) in options {
         config.set(name, value);
     }
-    config.set("bootstrap.servers", brokers).set("allow.auto.create.topics", "false");
+    config
+        .set("bootstrap.servers", brokers)
+        .set("allow.auto.create.topics", "false");
     let consumer: BaseConsumer = config.create()?;
     let metadata = consumer.fetch_metadata(None, ANSWER_TIME_MAX)?;
     let exists = |topic: &str, partition: i32| {
@@ -125,9 +130,15 @@ mod tests {
     use super::*;
 
     fn report(to_offset: i64) -> AuditReport {
-        let row =
-            PartitionTotals { topic: "t".to_owned(), to_offset, ..PartitionTotals::default() };
-        AuditReport { partitions: vec![row], ..AuditReport::default() }
+        let row = PartitionTotals {
+            topic: "t".to_owned(),
+            to_offset,
+            ..PartitionTotals::default()
+        };
+        AuditReport {
+            partitions: vec![row],
+            ..AuditReport::default()
+        }
     }
 
     #[test]

@@ -20,16 +20,37 @@ pub(super) async fn differences(
 ) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let report = audit(lake).await?;
-    found.extend(report.problems.iter().map(|problem| format!("audit: {}", problem.detail)));
+    found.extend(
+        report
+            .problems
+            .iter()
+            .map(|problem| format!("audit: {}", problem.detail)),
+    );
     let sum = |pick: fn(&funnel_lake::PartitionTotals) -> i64| {
         u64::try_from(report.partitions.iter().map(pick).sum::<i64>()).unwrap_or(0)
     };
     let pairs = [
-        ("accepted records", sum(|row| row.accepted), truth.records.accepted),
-        ("duplicate records", sum(|row| row.duplicate), truth.records.duplicate),
-        ("rejected records", sum(|row| row.rejected), truth.records.rejected),
+        (
+            "accepted records",
+            sum(|row| row.accepted),
+            truth.records.accepted,
+        ),
+        (
+            "duplicate records",
+            sum(|row| row.duplicate),
+            truth.records.duplicate,
+        ),
+        (
+            "rejected records",
+            sum(|row| row.rejected),
+            truth.records.rejected,
+        ),
         ("empty records", sum(|row| row.empty), truth.records.empty),
-        ("tombstones", sum(|row| row.tombstone), truth.records.tombstone),
+        (
+            "tombstones",
+            sum(|row| row.tombstone),
+            truth.records.tombstone,
+        ),
         ("events", sum(|row| row.event_rows), truth.entries.events),
         ("rejects", sum(|row| row.reject_rows), truth.entries.rejects),
     ];
@@ -53,14 +74,19 @@ fn funnel_differences(answer: &Report, truth: &Truth) -> Result<Vec<String>> {
         .and_then(|units| units.get(header.unit.as_str()))
         .map(|funnel| promised(funnel, header.mode))
         .unwrap_or_default();
-    let ours: BTreeMap<String, i64> =
-        steps(answer)?.into_iter().map(|step| (step.name, step.reached)).collect();
+    let ours: BTreeMap<String, i64> = steps(answer)?
+        .into_iter()
+        .map(|step| (step.name, step.reached))
+        .collect();
     let mut found = Vec::new();
     for (step, reached) in &promised {
         let here = ours.get(step).copied();
         if here != Some(*reached) {
             let here = here.map_or("nothing".to_owned(), |count| count.to_string());
-            found.push(format!("{} step {step}: {here} instead of {reached}", header.funnel));
+            found.push(format!(
+                "{} step {step}: {here} instead of {reached}",
+                header.funnel
+            ));
         }
     }
     if promised.is_empty() {
@@ -76,6 +102,11 @@ fn promised(funnel: &FunnelTruth, mode: Mode) -> BTreeMap<String, i64> {
     };
     steps
         .iter()
-        .map(|step| (step.step.clone(), i64::try_from(step.reached).unwrap_or(i64::MAX)))
+        .map(|step| {
+            (
+                step.step.clone(),
+                i64::try_from(step.reached).unwrap_or(i64::MAX),
+            )
+        })
         .collect()
 }

@@ -31,13 +31,20 @@ pub(super) struct Step {
 /// The steps of an answer, in order.
 pub(super) fn steps(answer: &Report) -> Result<Vec<Step>> {
     let rows = &answer.rows;
-    let groups: Vec<Vec<String>> =
-        answer.header.by.iter().map(|name| texts(rows, name)).collect::<Result<_>>()?;
+    let groups: Vec<Vec<String>> = answer
+        .header
+        .by
+        .iter()
+        .map(|name| texts(rows, name))
+        .collect::<Result<_>>()?;
     let (names, titles) = (texts(rows, "step")?, texts(rows, "title")?);
     let (reached, previous) = (numbers(rows, "reached")?, numbers(rows, "previous")?);
     let optional = texts(rows, "optional")?;
     let step = |row: usize| Step {
-        group: groups.iter().filter_map(|column| column.get(row).cloned()).collect(),
+        group: groups
+            .iter()
+            .filter_map(|column| column.get(row).cloned())
+            .collect(),
         name: names.get(row).cloned().unwrap_or_default(),
         title: titles.get(row).cloned().unwrap_or_default(),
         optional: optional.get(row).is_some_and(|flag| flag == "true"),
@@ -54,11 +61,16 @@ pub(super) fn draw(answers: &Answers) -> Result<String> {
         "\nThe engagement funnel of account {}, {} to {} ({})\n",
         header.account, header.from, header.to, header.time_zone
     );
-    for (name, answer) in
-        [("Monitored", &answers.monitored), ("Unmonitored", &answers.unmonitored)]
-    {
+    for (name, answer) in [
+        ("Monitored", &answers.monitored),
+        ("Unmonitored", &answers.unmonitored),
+    ] {
         let header = &answer.header;
-        let _ = writeln!(text, "\n{name} flow, counted by {} ({} order)", header.unit, header.mode);
+        let _ = writeln!(
+            text,
+            "\n{name} flow, counted by {} ({} order)",
+            header.unit, header.mode
+        );
         funnel(&mut text, &steps(answer)?);
     }
     losses(&mut text, &answers.monitored, &answers.unmonitored)?;
@@ -79,7 +91,10 @@ fn funnel(text: &mut String, steps: &[Step]) {
         let (from_previous, from_first) = if index == 0 {
             (String::new(), String::new())
         } else {
-            (rate(step.reached, step.previous), rate(step.reached, Some(first)))
+            (
+                rate(step.reached, step.previous),
+                rate(step.reached, Some(first)),
+            )
         };
         let _ = writeln!(
             text,
@@ -92,7 +107,11 @@ fn funnel(text: &mut String, steps: &[Step]) {
 }
 
 fn label(step: &Step) -> String {
-    if step.optional { format!("({})", step.title) } else { step.title.clone() }
+    if step.optional {
+        format!("({})", step.title)
+    } else {
+        step.title.clone()
+    }
 }
 
 /// Eighths of a character, so that small steps remain visible.
@@ -111,17 +130,30 @@ fn bar(count: i64, widest: i64) -> String {
 
 fn losses(text: &mut String, monitored: &Report, unmonitored: &Report) -> Result<()> {
     let columns = [lost(monitored)?, lost(unmonitored)?];
-    let names: BTreeSet<_> =
-        columns.iter().flat_map(|column| column.keys().cloned()).collect();
+    let names: BTreeSet<_> = columns
+        .iter()
+        .flat_map(|column| column.keys().cloned())
+        .collect();
     if names.is_empty() {
         return Ok(());
     }
     let count = |at: usize, name: &str| {
-        columns.get(at).and_then(|column| column.get(name)).copied().unwrap_or(0)
+        columns
+            .get(at)
+            .and_then(|column| column.get(name))
+            .copied()
+            .unwrap_or(0)
     };
-    let mut rows: Vec<_> = names.iter().map(|name| (name, count(0, name), count(1, name))).collect();
+    let mut rows: Vec<_> = names
+        .iter()
+        .map(|name| (name, count(0, name), count(1, name)))
+        .collect();
     rows.sort_by_key(|(_, monitored, unmonitored)| -(monitored + unmonitored));
-    let _ = writeln!(text, "\nOffers lost, by outcome {:>17} {:>12}", "monitored", "unmonitored");
+    let _ = writeln!(
+        text,
+        "\nOffers lost, by outcome {:>17} {:>12}",
+        "monitored", "unmonitored"
+    );
     let widest = rows.iter().map(|(_, a, b)| a + b).max().unwrap_or(0);
     for (name, monitored, unmonitored) in rows {
         let _ = writeln!(
@@ -156,7 +188,10 @@ fn lost(answer: &Report) -> Result<BTreeMap<String, i64>> {
 fn beside(text: &mut String, answer: &Report) -> Result<()> {
     let steps = steps(answer)?;
     let of = |flow: &str| -> Vec<&Step> {
-        steps.iter().filter(|step| step.group.first().is_some_and(|value| value == flow)).collect()
+        steps
+            .iter()
+            .filter(|step| step.group.first().is_some_and(|value| value == flow))
+            .collect()
     };
     let (left, right) = (of("monitored"), of("unmonitored"));
     let _ = writeln!(
@@ -207,7 +242,10 @@ fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    text.chars()
+        .take(width.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 fn column(rows: &RecordBatch, name: &str, to: &DataType) -> Result<ArrayRef> {
@@ -219,13 +257,19 @@ fn column(rows: &RecordBatch, name: &str, to: &DataType) -> Result<ArrayRef> {
 
 fn texts(rows: &RecordBatch, name: &str) -> Result<Vec<String>> {
     let column = column(rows, name, &DataType::Utf8)?;
-    Ok(column.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+    Ok(column
+        .as_string::<i32>()
+        .iter()
+        .map(|text| text.unwrap_or_default().to_owned())
+        .collect())
 }
 
 fn numbers(rows: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
     let column = column(rows, name, &DataType::Int64)?;
     let numbers = column.as_primitive::<Int64Type>();
-    Ok((0..numbers.len()).map(|row| numbers.is_valid(row).then(|| numbers.value(row))).collect())
+    Ok((0..numbers.len())
+        .map(|row| numbers.is_valid(row).then(|| numbers.value(row)))
+        .collect())
 }
 
 #[cfg(test)]

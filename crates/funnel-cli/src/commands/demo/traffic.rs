@@ -26,10 +26,16 @@ pub(super) async fn flow(
 ) -> Result<Truth> {
     let producer = TrafficProducer::connect(&config.kafka.brokers, &BTreeMap::new())?;
     let shutdown = CancellationToken::new();
-    let ingest =
-        Ingest::start(config, lake.clone(), shutdown.clone(), Options::default()).await?;
-    let bar = context.progress().counter("records through Kafka into the lake");
-    let mut slices = Slices { producer, simulation, held: None, produced: 0 };
+    let ingest = Ingest::start(config, lake.clone(), shutdown.clone(), Options::default()).await?;
+    let bar = context
+        .progress()
+        .counter("records through Kafka into the lake");
+    let mut slices = Slices {
+        producer,
+        simulation,
+        held: None,
+        produced: 0,
+    };
     let mut progress = ingest.progress();
     loop {
         // Both simulating and delivering hold a thread.
@@ -59,7 +65,10 @@ pub(super) async fn flow(
 
 /// Waits until so many records were read; false when the run ended before.
 async fn read_up_to(progress: &mut watch::Receiver<Progress>, records: u64) -> bool {
-    progress.wait_for(|now| now.consumed >= records).await.is_ok()
+    progress
+        .wait_for(|now| now.consumed >= records)
+        .await
+        .is_ok()
 }
 
 struct Slices {

@@ -16,7 +16,10 @@ pub(super) async fn tables(ctx: &SessionContext) -> Result<RecordBatch> {
     let mut names = Vec::new();
     let mut kinds = Vec::new();
     for name in table_names(ctx) {
-        let kind = match ctx.table_provider(TableReference::bare(name.as_str())).await {
+        let kind = match ctx
+            .table_provider(TableReference::bare(name.as_str()))
+            .await
+        {
             Ok(provider) if provider.table_type() == TableType::View => "view",
             _ => "table",
         };
@@ -36,13 +39,15 @@ pub(super) async fn columns(ctx: &SessionContext, table: &str) -> Result<RecordB
             .hint(format!("there are {}", names.join(", "))));
     };
     let fields = schema.fields();
-    let names: ArrayRef =
-        Arc::new(StringArray::from_iter_values(fields.iter().map(|field| field.name())));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        fields.iter().map(|field| field.name()),
+    ));
     let types: ArrayRef = Arc::new(StringArray::from_iter_values(
         fields.iter().map(|field| field.data_type().to_string()),
     ));
-    let nullable: ArrayRef =
-        Arc::new(BooleanArray::from_iter(fields.iter().map(|field| Some(field.is_nullable()))));
+    let nullable: ArrayRef = Arc::new(BooleanArray::from_iter(
+        fields.iter().map(|field| Some(field.is_nullable())),
+    ));
     RecordBatch::try_from_iter([("column", names), ("type", types), ("nullable", nullable)])
         .map_err(CliError::output)
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Cmd, CompletionType, Config, Context, Editor, KeyEvent};
 use rustyline::{Helper, Highlighter, Hinter};
-use rustyline::history::DefaultHistory;
 
 use super::split::{Piece, split};
 use super::{Flow, Runner, catalog};
@@ -51,7 +51,9 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     }
     output::note("funnel sql: \\? for help, \\q to leave");
     loop {
-        editor.set_helper(Some(Words { words: catalog::words(runner.session.ctx()).await }));
+        editor.set_helper(Some(Words {
+            words: catalog::words(runner.session.ctx()).await,
+        }));
         match editor.readline(PROMPT) {
             Ok(text) => {
                 drop(editor.add_history_entry(text.trim()));
@@ -67,7 +69,10 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     if let Some(path) = &history
         && let Err(error) = editor.save_history(path)
     {
-        output::note(&format!("could not save the history to `{}`: {error}", path.display()));
+        output::note(&format!(
+            "could not save the history to `{}`: {error}",
+            path.display()
+        ));
     }
     Ok(())
 }
@@ -112,11 +117,13 @@ impl Validator for Words {
         let found = split(ctx.input());
         let leaving = ["quit", "exit"].contains(&ctx.input().trim());
         let meta = matches!(found.pieces.last(), Some(Piece::Meta(_)));
-        Ok(if found.rest.is_empty() || leaving || (meta && found.rest.is_empty()) {
-            ValidationResult::Valid(None)
-        } else {
-            ValidationResult::Incomplete
-        })
+        Ok(
+            if found.rest.is_empty() || leaving || (meta && found.rest.is_empty()) {
+                ValidationResult::Valid(None)
+            } else {
+                ValidationResult::Incomplete
+            },
+        )
     }
 }
 
@@ -147,11 +154,16 @@ fn candidates(words: &BTreeSet<String>, word: &str) -> Vec<String> {
     }
     let upper = word.to_uppercase();
     let lower = word.to_lowercase();
-    let keywords = KEYWORDS.split_whitespace().filter(|keyword| keyword.starts_with(&upper)).map(
-        |keyword| -> Cow<'_, str> {
-            if word == lower { keyword.to_lowercase().into() } else { keyword.into() }
-        },
-    );
+    let keywords = KEYWORDS
+        .split_whitespace()
+        .filter(|keyword| keyword.starts_with(&upper))
+        .map(|keyword| -> Cow<'_, str> {
+            if word == lower {
+                keyword.to_lowercase().into()
+            } else {
+                keyword.into()
+            }
+        });
     let names = words
         .iter()
         .filter(|name| name.to_lowercase().starts_with(&lower))

@@ -43,7 +43,14 @@ pub(super) fn split(input: &str) -> Split {
         }
     }
     let rest = input.get(start..).unwrap_or_default();
-    Split { pieces, rest: if blank(rest) { String::new() } else { rest.trim().to_owned() } }
+    Split {
+        pieces,
+        rest: if blank(rest) {
+            String::new()
+        } else {
+            rest.trim().to_owned()
+        },
+    }
 }
 
 fn push(pieces: &mut Vec<Piece>, text: &str) {
@@ -122,7 +129,10 @@ mod tests {
 
     #[test]
     fn backslash_commands_stand_between_statements_only() {
-        assert_eq!(statements("\\d events\nSELECT 1;\n\\q"), ["\\d events", "SELECT 1", "\\q"]);
+        assert_eq!(
+            statements("\\d events\nSELECT 1;\n\\q"),
+            ["\\d events", "SELECT 1", "\\q"]
+        );
         assert_eq!(split("SELECT \\d").rest, "SELECT \\d");
     }
 
