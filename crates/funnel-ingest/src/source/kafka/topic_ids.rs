@@ -77,6 +77,11 @@ fn describe<C: ConsumerContext>(
 ) -> Result<Option<String>, String> {
     let name = CString::new(topic).map_err(|_| "its name holds a NUL".to_owned())?;
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // Any broker knows every topic. The default is the controller, which not every cluster names.
+    let metadata = consumer
+        .fetch_metadata(Some(topic), timeout)
+        .map_err(|error| error.to_string())?;
+    let broker = metadata.brokers().first().map(|broker| broker.id());
     let client = consumer.client().native_ptr();
     let mut request = Request {
         options: ptr::null_mut(),
@@ -104,6 +109,15 @@ fn describe<C: ConsumerContext>(
             ptr::null_mut(),
             0,
         );
+        if let Some(broker) = broker {
+            // Refused: the controller is asked instead.
+            let _ = sys::rd_kafka_AdminOptions_set_broker(
+                request.options,
+                broker,
+                ptr::null_mut(),
+                0,
+            );
+        }
         sys::rd_kafka_DescribeTopics(client, request.topics, request.options, request.queue);
         request.event = sys::rd_kafka_queue_poll(request.queue, millis);
         if request.event.is_null() {
