@@ -179,4 +179,6 @@ async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<S
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

@@ -6,6 +6,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use datafusion::datasource::MemTable;
+use funnel_datagen::golden::{self, Variant};
+use funnel_datagen::message::Message;
+use funnel_events::{Decoded, Decoder, DecoderConfig, Entry, EventsBuilder, RecordOrigin, Stamp};
 use serde_json::{Value, json};
 
 use crate::enrich::schema::enriched_schema;
@@ -66,4 +69,36 @@ fn batch(rows: &[Value]) -> RecordBatch {
 fn nullable(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// A session over the golden scenario as it would lie in the lake, every message decoded.
+pub(crate) async fn golden_session(variant: Variant) -> QuerySession {
+    let batch = decoded(&golden::messages(variant));
+    QuerySession::from_batches(vec![batch], QueryOptions::default()).await.unwrap()
+}
+
+fn decoded(messages: &[Message]) -> RecordBatch {
+    let decoder = Decoder::new(DecoderConfig::default());
+    let mut builder = EventsBuilder::new();
+    for (offset, message) in messages.iter().enumerate() {
+        let value = message.value.as_deref();
+        let Decoded::Entries(entries) = decoder.decode(value) else { continue };
+        let origin = RecordOrigin {
+            topic: message.topic,
+            topic_uuid: "u",
+            partition: 0,
+            offset: i64::try_from(offset).unwrap(),
+            timestamp_ms: Some(message.timestamp_ms),
+            key: Some(&message.key),
+            headers: &[],
+            value,
+        };
+        for entry in entries {
+            match entry {
+                Entry::Event(event) => builder.append(&event, &origin),
+                Entry::Reject(reject) => panic!("{reject:?}"),
+            }
+        }
+    }
+    builder.finish(&Stamp { batch_id: "b", ingested_us: 0 })
 }
