@@ -179,7 +179,7 @@ fn has_phone(name: &str, text: &str) -> bool {
     if bare {
         return (7..=15).contains(&text.len()) && !names_a_number(name);
     }
-    if is_uuid(text) || is_key(name) {
+    if is_uuid(text) || is_key(name) || crate::time::is_time(text) {
         return false;
     }
     let is_part =

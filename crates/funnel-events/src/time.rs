@@ -28,6 +28,11 @@ pub(crate) fn read_time(value: Value<'_, '_>) -> Result<i64, TimeError> {
     }
 }
 
+/// Whether a text is an ISO time.
+pub(crate) fn is_time(text: &str) -> bool {
+    iso_time(text.as_bytes()).is_some()
+}
+
 fn number_time(text: &str) -> Result<i64, TimeError> {
     match integer(text) {
         Some(ms) => checked(ms).map(|ms| ms * 1000),
