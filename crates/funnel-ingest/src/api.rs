@@ -72,6 +72,8 @@ pub struct Options {
     pub until_end: bool,
     /// Decisions about halted partitions.
     pub overrides: Vec<HaltOverride>,
+    /// With an end in sight: how long Kafka may take to tell what there is to read. Default 30 s.
+    pub first_answer_max: Option<std::time::Duration>,
 }
 
 /// Where a run is; for progress bars and dashboards. All counts since the start of this run.
@@ -175,7 +177,7 @@ impl Ingest {
     ) -> Result<Self> {
         let options = Options {
             until_end: true,
-            overrides: Vec::new(),
+            ..Options::default()
         };
         Self::launch(config, lake, shutdown, options, Input::Files(paths)).await
     }

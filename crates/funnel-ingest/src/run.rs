@@ -44,6 +44,8 @@ const TICK: Duration = Duration::from_millis(100);
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 /// With an end in sight, storage that fails for this long is a failure.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(60);
+/// With an end in sight, Kafka that does not tell what there is for this long is a failure.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How long a shutdown may take. What is not committed by then is read again by the next run.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(60);
 
@@ -86,6 +88,7 @@ impl Prepared {
                 config: config.kafka.clone(),
                 memory: config.memory,
                 until_end,
+                first_answer_max: options.first_answer_max.unwrap_or(FIRST_ANSWER_MAX),
             }),
         };
         let decoder = Decoder::new(config.decoder());

@@ -52,6 +52,7 @@ pub(crate) struct KafkaSource {
     pub(crate) config: KafkaConfig,
     pub(crate) memory: u64,
     pub(crate) until_end: bool,
+    pub(crate) first_answer_max: Duration,
 }
 
 impl Source for KafkaSource {
@@ -77,6 +78,7 @@ struct Reader {
     config: KafkaConfig,
     client: ClientConfig,
     until_end: bool,
+    first_answer_max: Duration,
     consumer: BaseConsumer<Context>,
     targets: BTreeMap<Tp, i64>,
     identities: HashMap<Arc<str>, String>,
@@ -103,6 +105,7 @@ impl Reader {
             config: source.config,
             client,
             until_end: source.until_end,
+            first_answer_max: source.first_answer_max,
             consumer,
             targets: BTreeMap::new(),
             identities: HashMap::new(),

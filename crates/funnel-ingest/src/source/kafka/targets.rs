@@ -15,8 +15,6 @@ use crate::error::IngestError;
 use crate::message::Input;
 use crate::record::Tp;
 
-/// How long Kafka may take to tell what there is, when there is an end to reach.
-const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A partition that stays short of its end this long is looked at.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -32,7 +30,7 @@ impl Reader {
                     self.targets = targets;
                     return Ok(());
                 }
-                Err(reason) if began.elapsed() > FIRST_ANSWER_MAX => {
+                Err(reason) if began.elapsed() > self.first_answer_max => {
                     return Err(IngestError::unavailable(format!(
                         "kafka at `{}` did not tell what there is to read: {reason}",
                         self.config.brokers
