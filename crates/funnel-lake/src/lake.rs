@@ -77,8 +77,7 @@ impl Lake {
             format.check(&location)?;
         }
         for definition in definitions() {
-            let child = location.child(definition.name)?;
-            DeltaLog::create_or_open(child, &definition).await?;
+            DeltaLog::create_if_missing(&location.child(definition.name)?, &definition).await?;
         }
         // Last, so that a lake with this file has its tables.
         let format = Format {

@@ -38,6 +38,8 @@ pub(crate) struct LogState {
     pub(crate) schema: SchemaRef,
     pub(crate) partition_columns: Vec<String>,
     pub(crate) configuration: HashMap<String, String>,
+    /// Reader and writer version.
+    protocol: (i32, i32),
     /// Rows removed by somebody else since our last commit.
     pub(crate) rewrite: Option<Rewrite>,
     /// Why nothing can be appended any more.
@@ -55,7 +57,31 @@ impl LogState {
     /// Reads the state of the table from its newest checkpoint and the entries after it.
     pub(crate) async fn load(location: &Location, log_store: &LogStoreRef) -> Result<Self> {
         let listing = Listing::read(location).await?;
-        let version = listing.newest;
+        let mut state = match listing.checkpoint {
+            Some(version) => {
+                let offsets = listing.checkpoint_offsets(location).await?;
+                Self::at_checkpoint(location, log_store, version, offsets).await?
+            }
+            None => Self::at_first_entry(location).await?,
+        };
+        while state.version < listing.newest {
+            let entry = Self::must_read(location, state.version + 1).await?;
+            state.version += 1;
+            state.apply(entry);
+        }
+        // What changed before we were there is how the table is, as long as it can hold our rows.
+        state.refusal = None;
+        state.check();
+        state.rewrite = Self::find_rewrite(location, state.version).await?;
+        Ok(state)
+    }
+
+    async fn at_checkpoint(
+        location: &Location,
+        log_store: &LogStoreRef,
+        version: u64,
+        offsets: BTreeMap<String, i64>,
+    ) -> Result<Self> {
         let mut table = DeltaTable::new(Arc::clone(log_store));
         table
             .load_version(version)
@@ -64,28 +90,43 @@ impl LogState {
         let state = table
             .snapshot()
             .map_err(|e| delta_failed(location, "load", e))?;
-        let offsets = listing.checkpoint_offsets(location).await?;
-        let mut loaded = Self {
+        Ok(Self {
             version,
-            checkpoint: listing.checkpoint,
+            checkpoint: Some(version),
             offsets: Arc::new(offsets),
             schema: state.snapshot().arrow_schema(),
             partition_columns: state.metadata().partition_columns().to_vec(),
             configuration: state.metadata().configuration().clone(),
+            protocol: (
+                state.protocol().min_reader_version(),
+                state.protocol().min_writer_version(),
+            ),
+            rewrite: None,
+            refusal: None,
+        })
+    }
+
+    async fn at_first_entry(location: &Location) -> Result<Self> {
+        let entry = Self::must_read(location, 0).await?;
+        let (Some(metadata), Some(protocol)) = (&entry.metadata, &entry.protocol) else {
+            return Err(LakeError::corrupt(format!(
+                "the log of `{}` begins without protocol and metadata",
+                location.url()
+            )));
+        };
+        let mut state = Self {
+            version: 0,
+            checkpoint: None,
+            offsets: Arc::default(),
+            schema: Arc::new(parse_schema(&metadata.schema_string)?),
+            partition_columns: metadata.partition_columns.clone(),
+            configuration: HashMap::new(),
+            protocol: protocol.versions(),
             rewrite: None,
             refusal: None,
         };
-        loaded.check_protocol(
-            state.protocol().min_reader_version(),
-            state.protocol().min_writer_version(),
-        );
-        loaded.check_configuration();
-        for version in listing.checkpoint.map_or(0, |c| c + 1)..=version {
-            let entry = Self::must_read(location, version).await?;
-            Arc::make_mut(&mut loaded.offsets).extend(entry.txns);
-        }
-        loaded.rewrite = Self::find_rewrite(location, version).await?;
-        Ok(loaded)
+        state.apply(entry);
+        Ok(state)
     }
 
     /// Reads the entries that were added since.
@@ -102,28 +143,31 @@ impl LogState {
         }
         while let Some(entry) = LogEntry::read(location, self.version + 1).await? {
             self.version += 1;
-            self.apply(entry)?;
+            self.apply(entry);
         }
         Ok(())
     }
 
-    fn apply(&mut self, entry: LogEntry) -> Result<()> {
+    fn apply(&mut self, entry: LogEntry) {
         if entry.rewrites() {
             self.rewrite = Some(Rewrite {
                 version: self.version,
                 operation: entry.operation().to_owned(),
             });
+        } else if entry.batch_id().is_some() {
+            // Whoever went on after a removal had accepted it.
+            self.rewrite = None;
         }
         if !entry.txns.is_empty() {
             Arc::make_mut(&mut self.offsets).extend(entry.txns);
         }
         if let Some(protocol) = entry.protocol {
-            self.check_protocol(protocol.min_reader_version, protocol.min_writer_version);
+            self.protocol = protocol.versions();
         }
         if let Some(metadata) = entry.metadata {
-            self.change_metadata(metadata)?;
+            self.change_metadata(metadata);
         }
-        Ok(())
+        self.check();
     }
 
     /// Notes a commit of our own without reading it back.
@@ -136,30 +180,32 @@ impl LogState {
         Arc::make_mut(&mut self.offsets).extend(offsets);
     }
 
-    fn change_metadata(&mut self, metadata: MetadataLine) -> Result<()> {
-        let schema = parse_schema(&metadata.schema_string)?;
-        if let Some(lost) = first_lost_column(&self.schema, &schema) {
-            self.refusal = Some(format!("its column `{lost}` was changed or dropped"));
+    fn change_metadata(&mut self, metadata: MetadataLine) {
+        match parse_schema(&metadata.schema_string) {
+            Ok(schema) => {
+                if let Some(lost) = first_lost_column(&self.schema, &schema) {
+                    self.refusal = Some(format!("its column `{lost}` was changed or dropped"));
+                }
+                self.schema = Arc::new(schema);
+            }
+            Err(error) => self.refusal = Some(error.to_string()),
         }
         if metadata.partition_columns != self.partition_columns {
             self.refusal = Some("its partition columns were changed".to_owned());
+            self.partition_columns = metadata.partition_columns;
         }
-        self.schema = Arc::new(schema);
         self.configuration = metadata.configuration;
-        self.check_configuration();
-        Ok(())
     }
 
-    fn check_protocol(&mut self, reader: i32, writer: i32) {
+    /// Refuses what we must not write to.
+    fn check(&mut self) {
+        let (reader, writer) = self.protocol;
         if reader > 1 || writer > 2 {
             self.refusal = Some(format!(
                 "its protocol was raised to reader {reader}, writer {writer}; \
                  we write reader 1, writer 2"
             ));
         }
-    }
-
-    fn check_configuration(&mut self) {
         if self.configuration.contains_key(TXN_RETENTION) {
             self.refusal = Some(format!(
                 "its property `{TXN_RETENTION}` is set, which makes stored offsets expire; \

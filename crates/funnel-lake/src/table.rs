@@ -102,18 +102,18 @@ impl DeltaLog {
         })
     }
 
-    /// Opens the table at `location`, or makes it first. Several may try at once: one makes it.
-    pub(crate) async fn create_or_open(
-        location: Location,
+    /// Makes the table at `location` unless there is one. Several may try at once: one makes it.
+    pub(crate) async fn create_if_missing(
+        location: &Location,
         definition: &TableDefinition,
-    ) -> Result<Self> {
-        if !location.exists(&entry_path(0)).await? && !has_log(&location).await? {
-            let entry = first_entry(&location, definition)?;
-            make_folder_durable(&location).await?;
-            // Somebody else may have been faster; then theirs is the table.
-            location.create(&entry_path(0), entry).await?;
+    ) -> Result<()> {
+        if location.exists(&entry_path(0)).await? || has_log(location).await? {
+            return Ok(());
         }
-        Self::open(location, definition.name).await
+        let entry = first_entry(location, definition)?;
+        make_folder_durable(location).await?;
+        // Somebody else may have been faster; then theirs is the table.
+        location.create(&entry_path(0), entry).await.map(|_| ())
     }
 
     /// The table's name, for messages.

@@ -63,8 +63,15 @@ pub(super) struct MetadataLine {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProtocolLine {
-    pub(super) min_reader_version: i32,
-    pub(super) min_writer_version: i32,
+    min_reader_version: i32,
+    min_writer_version: i32,
+}
+
+impl ProtocolLine {
+    /// Reader and writer version.
+    pub(super) fn versions(&self) -> (i32, i32) {
+        (self.min_reader_version, self.min_writer_version)
+    }
 }
 
 /// The path of an entry below the table's root.
