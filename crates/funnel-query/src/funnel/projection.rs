@@ -75,8 +75,15 @@ pub(crate) async fn project(
     let failed = |source| QueryError::query("could not read the rows of the funnel", source);
     let rows = scoped_rows(ctx, scope, wanted).await.map_err(failed)?;
     let conversions = conversions(ctx, rows.clone(), scope).await.map_err(failed)?;
-    let rows = rows.union(conversions).map_err(failed)?;
-    to_unit(rows, unit).map_err(failed)
+    // What several branches of a plan read is made once: optimising the copies would take longer
+    // than the whole answer.
+    let rows = materialised(rows.union(conversions)).await.map_err(failed)?;
+    materialised(to_unit(rows, unit)).await.map_err(failed)
+}
+
+/// The rows as they are now, held in memory.
+pub(crate) async fn materialised(rows: PlanResult<DataFrame>) -> PlanResult<DataFrame> {
+    rows?.cache().await
 }
 
 /// The scoped rows, read once: everything after works on this copy of few columns.
