@@ -75,10 +75,7 @@ impl Enriched {
         link::link_chats(&mut kept, &texts);
         let derived = enrich_visitors(&mut kept, &mut texts);
         dedup::follow_originals(&kept, &mut copies);
-        let mut rows = kept;
-        rows.extend(copies);
-        rows.extend(derived);
-        sort(&mut rows, &texts);
+        let rows = in_order(kept, copies, derived, &texts);
         let calendar = Calendar::new(&rules.zones, &mut texts);
         Ok(Self {
             texts,
@@ -128,24 +125,33 @@ fn enrich_visitors(rows: &mut [Row], texts: &mut Interner) -> Vec<Row> {
     derived
 }
 
-fn sort(rows: &mut [Row], texts: &Interner) {
-    let mut visitors: Vec<(Sym, Sym)> = Vec::new();
-    let mut ranks: HashMap<(Sym, Sym), usize> = HashMap::new();
-    for row in rows.iter() {
-        let visitor = (row.account, row.visitor);
-        ranks.entry(visitor).or_insert_with(|| {
-            visitors.push(visitor);
-            0
-        });
+/// All rows by account, visitor and time. `kept` has the rows of a visitor together, in order.
+fn in_order(kept: Vec<Row>, copies: Vec<Row>, derived: Vec<Row>, texts: &Interner) -> Vec<Row> {
+    let visitor = |row: &Row| (row.account, row.visitor);
+    let mut all: HashMap<(Sym, Sym), Vec<Row>> = HashMap::new();
+    let total = kept.len() + copies.len() + derived.len();
+    for rows in kept.chunk_by(|one, next| visitor(one) == visitor(next)) {
+        if let Some(first) = rows.first() {
+            all.entry(visitor(first)).or_default().extend_from_slice(rows);
+        }
     }
-    visitors.sort_by_key(|(account, visitor)| (texts.text(*account), texts.text(*visitor)));
-    for (rank, visitor) in visitors.iter().enumerate() {
-        ranks.insert(*visitor, rank);
+    drop(kept);
+    for row in copies.into_iter().chain(derived) {
+        all.entry(visitor(&row)).or_default().push(row);
     }
-    rows.sort_by_cached_key(|row| {
-        let rank = ranks.get(&(row.account, row.visitor)).copied();
-        (rank, row.chronology(), row.duplicate.is_some(), row.at)
+    let mut visitors: Vec<((Sym, Sym), Vec<Row>)> = all.into_iter().collect();
+    visitors.sort_unstable_by_key(|((account, visitor), _)| {
+        (texts.text(*account), texts.text(*visitor))
     });
+    let mut rows = Vec::with_capacity(total);
+    for (_, mut of_visitor) in visitors {
+        let key = |row: &Row| (row.chronology(), row.duplicate.is_some(), row.at);
+        if !of_visitor.is_sorted_by_key(key) {
+            of_visitor.sort_by_key(key);
+        }
+        rows.append(&mut of_visitor);
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Inside one session: which copies count, and which offer each row belongs to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::intern::{NULL, Sym};
-use super::row::{Availability, Duplicate, Join, Row, code};
+use super::row::{Availability, Duplicate, Flow, Join, Row, code};
 
 /// Two reports of one display or click closer than this are one (microseconds).
 const NEAR_US: i64 = 1_000_000;
@@ -40,7 +40,6 @@ fn start_session(rows: &mut [Row], session: &[usize]) {
 
 /// Rows that do not say their flow have that of their session.
 fn share_flow(rows: &mut [Row], session: &[usize]) {
-    use super::row::Flow;
     let known = session
         .iter()
         .map(|index| rows[*index].flow)
@@ -141,10 +140,11 @@ fn bind(row: &mut Row, to: Option<Row>, join: Join) {
 /// The first row of each context, in order of time.
 fn opened_contexts(rows: &[Row], session: &[usize]) -> Vec<Row> {
     let mut opened: Vec<Row> = Vec::new();
+    let mut known = HashSet::new();
     for index in session {
         let row = rows[*index];
         let shows = row.code == code::RETRIEVED || row.is_display();
-        if shows && row.context != NULL && opened.iter().all(|o| o.context != row.context) {
+        if shows && row.context != NULL && known.insert(row.context) {
             opened.push(row);
         }
     }

@@ -20,6 +20,7 @@ pub(crate) fn by_event_id(input: RowReader) -> Deduplicated {
         texts,
         rows,
         coordinates,
+        ..
     } = input;
     let mut first: HashMap<u128, u32> = HashMap::with_capacity(rows.len());
     let mut is_copy = vec![false; rows.len()];

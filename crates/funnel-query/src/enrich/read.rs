@@ -34,6 +34,8 @@ pub(crate) struct RowReader {
     pub(crate) texts: Interner,
     pub(crate) rows: Vec<Row>,
     pub(crate) coordinates: Vec<Coordinate>,
+    /// The last account, source system and topic: neighbours mostly share them.
+    last: [Sym; 3],
 }
 
 impl RowReader {
@@ -42,6 +44,7 @@ impl RowReader {
             texts: Interner::new(),
             rows: Vec::new(),
             coordinates: Vec::new(),
+            last: [NULL; 3],
         }
     }
 
@@ -52,7 +55,7 @@ impl RowReader {
             let row = self.row(&columns, number, index);
             let coordinate = (
                 columns.kafka_time(index),
-                self.sym(&columns.topic, index),
+                self.repeated(2, &columns.topic, index),
                 number_or(&columns.partition, index, 0),
                 number_or(&columns.offset, index, 0),
                 number_or(&columns.entry, index, -1),
@@ -69,6 +72,15 @@ impl RowReader {
         } else {
             self.texts.intern(column.value(index))
         }
+    }
+
+    /// [`Self::sym`] for a column with few different values.
+    fn repeated(&mut self, slot: usize, column: &StringArray, index: usize) -> Sym {
+        let last = self.last[slot];
+        if last == NULL || column.is_null(index) || column.value(index) != self.texts.text(last) {
+            self.last[slot] = self.sym(column, index);
+        }
+        self.last[slot]
     }
 
     fn row(&mut self, c: &Columns, batch: u32, index: usize) -> Row {
@@ -88,9 +100,9 @@ impl RowReader {
             id: u128::from_str_radix(c.event_id.value(index), 16).unwrap_or(0),
             code,
             source: Source::of(c.source_system.value(index)),
-            system: self.sym(&c.source_system, index),
+            system: self.repeated(1, &c.source_system, index),
             flow: Flow::of(c.flow.value(index)),
-            account: self.sym(&c.account, index),
+            account: self.repeated(0, &c.account, index),
             visitor: self.sym(&c.visitor, index),
             session: self.sym(&c.session, index),
             context: self.sym(&c.context, index),
