@@ -110,9 +110,22 @@ pub fn quoted(value: &str) -> String {
     s
 }
 
+/// Whether nothing needs an escape. A loop, because iterators are slow without optimisation.
+fn is_plain(bytes: &[u8]) -> bool {
+    let mut i = 0;
+    while i < bytes.len() {
+        let b = bytes[i];
+        if b < 0x20 || b == b'"' || b == b'\\' {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
 fn quote(out: &mut String, value: &str) {
     out.push('"');
-    if value.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+    if is_plain(value.as_bytes()) {
         out.push_str(value);
     } else {
         for c in value.chars() {

@@ -234,86 +234,67 @@ fn without_s9_impression(e: &mut Expected) {
 mod tests {
     use super::*;
 
-    fn check(e: &Expected, rate: &str, top: f64, bottom: f64) {
-        assert_eq!(e.values[rate], format!("{:.6}", top / bottom), "{rate}");
-    }
+    const RATES: [(&str, &str, &str); 12] = [
+        ("prospect_rate", "prospects", "sessions"),
+        ("exposed_rate", "exposed", "prospects"),
+        ("avg_exposures", "exposures", "exposed"),
+        ("online_exposure_rate", "online_exposures", "exposures"),
+        ("abandoned_chat_rate", "abandoned_chats", "requested_chats"),
+        (
+            "abandoned_conversation_rate",
+            "abandoned_conversations",
+            "requested_conversations",
+        ),
+        (
+            "connected_chat_rate_requested",
+            "connected_chats",
+            "requested_chats",
+        ),
+        (
+            "connected_chat_rate_accepted",
+            "connected_chats",
+            "accepted_offers",
+        ),
+        (
+            "interactive_chat_rate",
+            "interactive_chats",
+            "connected_chats",
+        ),
+        ("engaged_rate", "engaged", "exposed"),
+        (
+            "conversion_rate_after_engagement",
+            "conversions_after_engagement",
+            "engaged",
+        ),
+        (
+            "conversion_rate_after_exposure",
+            "conversions_after_exposure",
+            "exposed",
+        ),
+    ];
 
     #[test]
     fn rates_follow_from_the_counts() {
-        let variants = [
-            Variant::default(),
-            Variant {
-                drop_s9_impression: true,
-                ..Variant::default()
-            },
-        ];
-        for e in variants.map(expected) {
+        let lost = Variant {
+            drop_s9_impression: true,
+            ..Variant::default()
+        };
+        for e in [Variant::default(), lost].map(expected) {
             let n = |k: &str| f64::from(u32::try_from(e.counts[k]).unwrap());
-            check(&e, "prospect_rate", n("prospects"), n("sessions"));
-            check(&e, "exposed_rate", n("exposed"), n("prospects"));
-            check(&e, "avg_exposures", n("exposures"), n("exposed"));
-            check(
-                &e,
-                "online_exposure_rate",
-                n("online_exposures"),
-                n("exposures"),
-            );
-            check(
-                &e,
-                "abandoned_chat_rate",
-                n("abandoned_chats"),
-                n("requested_chats"),
-            );
+            let check = |rate: &str, value: f64| assert_eq!(e.values[rate], format!("{value:.6}"));
+            for (rate, top, bottom) in RATES {
+                check(rate, n(top) / n(bottom));
+            }
             let settled = n("abandoned_chats") + n("connected_chats");
-            check(
-                &e,
-                "abandonment_rate_realtime",
-                n("abandoned_chats"),
-                settled,
-            );
-            let conversations = n("requested_conversations");
-            check(
-                &e,
-                "abandoned_conversation_rate",
-                n("abandoned_conversations"),
-                conversations,
-            );
-            check(
-                &e,
-                "connected_chat_rate_accepted",
-                n("connected_chats"),
-                n("accepted_offers"),
-            );
-            check(
-                &e,
-                "interactive_chat_rate",
-                n("interactive_chats"),
-                n("connected_chats"),
-            );
-            check(&e, "engaged_rate", n("engaged"), n("exposed"));
+            check("abandonment_rate_realtime", n("abandoned_chats") / settled);
             let after = n("conversions_after_engagement") / n("engaged");
-            let only =
-                n("conversions_after_exposure_not_engagement") / (n("exposed") - n("engaged"));
-            check(
-                &e,
-                "conversion_rate_after_exposure_not_engagement",
-                only,
-                1.0,
-            );
-            check(
-                &e,
-                "incremental_conversions",
-                (after - only) * n("engaged"),
-                1.0,
-            );
-            assert_eq!(
-                n("exposures"),
-                n("online_exposures") + n("offline_exposures") + n("busy_exposures")
-            );
-            assert_eq!(
-                n("requested_chats"),
-                n("connected_chats") + n("abandoned_chats")
-            );
+            let only = n("conversions_after_exposure_not_engagement");
+            let only = only / (n("exposed") - n("engaged"));
+            check("conversion_rate_after_exposure_not_engagement", only);
+            check("incremental_conversions", (after - only) * n("engaged"));
+            let states = n("online_exposures") + n("offline_exposures") + n("busy_exposures");
+            assert_eq!(e.counts["exposures"], states as u64);
+            assert_eq!(e.counts["requested_chats"], settled as u64);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Seeded chance. Every visitor has dice of their own, so that what one does never depends on
 //! what was asked about another.
 
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 #[derive(Debug, Clone)]
@@ -33,11 +33,23 @@ impl Dice {
         self.0.random_range(0..n.max(1))
     }
 
-    /// `n` characters of `alphabet`, which must be ASCII.
+    /// `n` characters of `alphabet`, which must be ASCII. Seven characters take one draw, which
+    /// favours some characters by less than one in a million.
     pub(crate) fn text(&mut self, alphabet: &[u8], n: usize) -> String {
-        (0..n)
-            .map(|_| char::from(alphabet[self.below(alphabet.len())]))
-            .collect()
+        let size = alphabet.len() as u64;
+        let mut text = String::with_capacity(n);
+        let mut left = 0;
+        let mut draw = 0;
+        while text.len() < n {
+            if left == 0 {
+                draw = self.0.next_u64();
+                left = 7;
+            }
+            text.push(char::from(alphabet[(draw % size) as usize]));
+            draw /= size;
+            left -= 1;
+        }
+        text
     }
 
     pub(crate) fn hex(&mut self, n: usize) -> String {

@@ -76,11 +76,11 @@ pub struct Disorder {
 }
 
 impl Default for Options {
+    /// The visitors of [`Options::calm`] on a network where everything goes wrong now and then.
     fn default() -> Self {
-        Self {
-            disorder: Disorder::default(),
-            ..Self::calm()
-        }
+        let mut options = Self::calm();
+        options.disorder = Disorder::default();
+        options
     }
 }
 
