@@ -317,7 +317,7 @@ const NUMBERS: [NumberColumn; 13] = [
     ("dup_differs", |e| e.dup_differs, |e| &mut e.dup_differs),
 ];
 
-fn to_batch(entries: &[LedgerEntry], table: &DeltaLog) -> Result<RecordBatch> {
+pub(crate) fn to_batch(entries: &[LedgerEntry], table: &DeltaLog) -> Result<RecordBatch> {
     let text = |of: fn(&LedgerEntry) -> Option<&str>| -> ArrayRef {
         Arc::new(entries.iter().map(of).collect::<StringArray>())
     };

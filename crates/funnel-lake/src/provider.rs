@@ -15,7 +15,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::config::TableParquetOptions;
-use datafusion::datasource::TableType;
+use datafusion::datasource::{MemTable, TableType};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -33,6 +33,7 @@ use object_store::ObjectMeta;
 use self::bounds::{FileBounds, Files};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
+use crate::ledger::to_batch;
 use crate::log::delta_failed;
 use crate::storage::Location;
 use crate::table::{DeltaLog, FileEntry, Snapshot};
@@ -83,9 +84,13 @@ impl Lake {
         self.rejects().provider().await
     }
 
-    /// The newest version of `ledger`: only what was folded; see [`Lake::ledger_entries`].
+    /// Every entry of the ledger, folded or still in the commits of `events` only.
     pub async fn ledger_provider(&self) -> Result<Arc<dyn TableProvider>> {
-        self.ledger().provider().await
+        let batch = to_batch(&self.ledger_entries().await?, self.ledger())?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(|e| {
+            LakeError::corrupt("the entries of the ledger make no table").with_source(e)
+        })?;
+        Ok(Arc::new(table))
     }
 }
 
