@@ -156,9 +156,12 @@ async fn check_commits(
     entries: &[LedgerEntry],
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let mut claimed: BTreeMap<i64, i64> = BTreeMap::new();
+    // Rows of `events` and entries, per version.
+    let mut claimed: BTreeMap<i64, (i64, usize)> = BTreeMap::new();
     for entry in entries {
-        *claimed.entry(entry.version).or_default() += entry.event_rows;
+        let (rows, count) = claimed.entry(entry.version).or_default();
+        *rows += entry.event_rows;
+        *count += 1;
     }
     for version in (0..=snapshot.version()).rev() {
         let at = u64::try_from(version)
@@ -169,7 +172,7 @@ async fn check_commits(
         let added: i64 = commit.adds.iter().filter_map(|add| add.num_records()).sum();
         let unsaid = commit.adds.iter().filter(|add| add.num_records().is_none());
         let unsaid = unsaid.count();
-        let says = claimed.get(&version).copied().unwrap_or(0);
+        let (says, known) = claimed.get(&version).copied().unwrap_or_default();
         if commit.batch_id().is_none() && !commit.adds.is_empty() {
             problems.push(Problem::new(
                 "foreign_rows",
@@ -185,7 +188,6 @@ async fn check_commits(
             ));
         }
         let carried = entries_of(&commit, version)?.len();
-        let known = entries.iter().filter(|e| e.version == version).count();
         if carried != known {
             problems.push(Problem::new(
                 "ledger_entries",

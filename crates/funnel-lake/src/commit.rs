@@ -249,7 +249,8 @@ impl DeltaLog {
             .catch_unwind()
             .await
             .map_err(|_| {
-                LakeError::internal(format!("the store panicked while writing `{path}`"))
+                let message = format!("could not write `{path}`: the store panicked");
+                LakeError::new(ErrorKind::Unavailable, message)
             })??;
         // Where the entry before is gone, the log was cleaned past the version we know, and what
         // we wrote is before its beginning, where nobody reads.
@@ -394,7 +395,7 @@ fn entry_bytes(table: &DeltaLog, commit: &Commit, others: &[Advance]) -> Result<
         .map_err(|e| failed().with_source(e))
 }
 
-fn add_action(file: &DataFile) -> Action {
+pub(crate) fn add_action(file: &DataFile) -> Action {
     Action::Add(Add {
         path: file.path.clone(),
         partition_values: file

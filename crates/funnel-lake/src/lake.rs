@@ -63,7 +63,17 @@ impl Lake {
                 ));
             }
         }
-        let table = async |name| DeltaLog::open(location.child(name)?, name).await;
+        let table = async |name| {
+            let opened = DeltaLog::open(location.child(name)?, name).await;
+            opened.map_err(|e| match e.kind() {
+                ErrorKind::NotFound => LakeError::corrupt(format!(
+                    "the lake at `{}` lacks its table `{name}`",
+                    location.url()
+                ))
+                .with_source(e),
+                _ => e,
+            })
+        };
         Ok(Self {
             events: table("events").await?,
             rejects: table("rejects").await?,
@@ -73,8 +83,10 @@ impl Lake {
     }
 
     async fn create_or_open_at(location: Location) -> Result<Self> {
-        if let Some(format) = read_format(&location).await? {
-            format.check(&location)?;
+        // A lake that was made whole and lacks a table has lost it: an empty one in its place
+        // would hide that.
+        if location.exists(FORMAT_FILE).await? {
+            return Self::open_at(location).await;
         }
         for definition in definitions() {
             DeltaLog::create_if_missing(&location.child(definition.name)?, &definition).await?;

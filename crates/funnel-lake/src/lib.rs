@@ -9,6 +9,7 @@
 //! | [`ledger`] | what became of every offset |
 //! | [`recovery`] | what a restarted ingestor has to know |
 //! | [`halts`] | partitions that must not go on by themselves |
+//! | [`marts`] | tables whose partitions are replaced as a whole |
 //! | [`audit`] | proof of the accounting from the tables alone |
 //! | [`provider`] | DataFusion's view of a Delta table |
 
@@ -18,6 +19,7 @@ pub mod error;
 pub mod halts;
 pub mod lake;
 pub mod ledger;
+pub mod marts;
 mod log;
 pub mod provider;
 pub mod recovery;
@@ -36,6 +38,7 @@ pub use commit::{Commit, OffsetAdvance, OffsetKey, Outcome};
 pub use error::{ErrorKind, LakeError, Result};
 pub use halts::Halt;
 pub use lake::{FORMAT_VERSION, Lake};
+pub use marts::Mart;
 pub use ledger::{FoldSummary, LedgerEntry, LedgerKind};
 pub use provider::{DeltaTableProvider, table_provider};
 pub use recovery::{Coordinate, RecentEvent};

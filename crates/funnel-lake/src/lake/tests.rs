@@ -33,6 +33,27 @@ async fn a_folder_that_is_no_lake_is_not_taken_for_one() {
 }
 
 #[tokio::test]
+async fn a_lost_table_is_not_replaced_by_an_empty_one() {
+    let lake = TestLake::new().await;
+    append(&lake.lake, 0, 0..3, "b1").await;
+    std::fs::remove_dir_all(lake.path("events")).unwrap();
+    let error = Lake::create_or_open(place(lake.dir.path()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("`events`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_half_made_lake_is_finished() {
+    let lake = TestLake::new().await;
+    std::fs::remove_file(lake.path(FORMAT_FILE)).unwrap();
+    std::fs::remove_dir_all(lake.path("ledger")).unwrap();
+    let again = Lake::create_or_open(place(lake.dir.path())).await.unwrap();
+    assert_eq!(append(&again, 0, 0..3, "b1").await, 1);
+}
+
+#[tokio::test]
 async fn paths_and_urls_open_the_same_lake() {
     let lake = TestLake::new().await;
     append(&lake.lake, 0, 0..3, "b1").await;
