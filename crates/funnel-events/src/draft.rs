@@ -12,7 +12,7 @@ pub(crate) struct Draft<'d, 'a> {
     pub(crate) event: Box<Event>,
     /// The part of the record that states the fact.
     pub(crate) body: Value<'d, 'a>,
-    /// Whether the body is an element of an array, so that its unknown fields are its own.
+    /// Whether the body is an element of an array: it knows its ids better than the envelope of them all.
     pub(crate) in_array: bool,
     /// Whether the time is the fact's own and not the envelope's.
     pub(crate) own_time: bool,

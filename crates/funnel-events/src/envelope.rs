@@ -66,7 +66,7 @@ fn version(root: Value<'_, '_>) -> Result<String, Reject> {
     let Some(value) = member(root, "schemaVersion") else {
         return Ok("1.0".to_owned());
     };
-    if !matches!(value.kind(), Kind::String | Kind::Number) {
+    if value.kind() != Kind::String {
         return Err(wrong_type(
             "schemaVersion",
             "`schemaVersion` is a text such as \"1.0\"",

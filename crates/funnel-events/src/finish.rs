@@ -63,7 +63,8 @@ pub(crate) fn finish(mut record: Record<'_, '_>) -> Finished {
         hashed = Some((position, entry));
         draft.event.event_id = event_id(&draft, &entry);
         draft.event.content_hash = content_hash(record.root, &draft, &entry);
-        draft.event.extra_json = shared.with(draft.in_array.then_some(draft.body), keep, limit);
+        let own = record.root.holds_in_array(position).then_some(draft.body);
+        draft.event.extra_json = shared.with(own, keep, limit);
         finished.entries.push(Entry::Event(draft.event));
     }
     finished

@@ -175,6 +175,25 @@ impl<'d, 'a> Value<'d, 'a> {
         value
     }
 
+    /// Whether the way from here down to the value at `position` leads through an array.
+    pub(crate) fn holds_in_array(self, position: usize) -> bool {
+        let mut value = self;
+        loop {
+            if value.at == position {
+                return false;
+            }
+            if value.is_array() {
+                return true;
+            }
+            let next = value
+                .members()
+                .map(|(_, member)| member)
+                .find(|member| (member.at..member.node().end as usize).contains(&position));
+            let Some(next) = next else { return false };
+            value = next;
+        }
+    }
+
     fn only_member(self) -> Option<(&'d str, Self)> {
         let mut members = self.members();
         let first = members.next()?;

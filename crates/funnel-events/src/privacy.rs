@@ -116,7 +116,7 @@ pub(crate) fn scrub<'t>(name: &str, text: &'t str) -> Cow<'t, str> {
     if has_email(text) {
         return Cow::Borrowed("[email]");
     }
-    if has_ip(text) {
+    if !name.ends_with("ersion") && has_ip(text) {
         return Cow::Borrowed("[ip]");
     }
     if has_phone(name, text) {

@@ -27,6 +27,14 @@ impl<'d> Value<'d, '_> {
         Some(text).filter(|text| !text.is_empty() && text != NULL_NAME)
     }
 
+    /// An address; what identifies people is taken out of it later.
+    pub(crate) fn take_url(self, key: &str) -> Option<String> {
+        let value = self.get(key).filter(|value| value.kind() == Kind::String)?;
+        let text = value.as_text(2 * TEXT_BYTES_MAX)?;
+        value.mark();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
     /// An id as text: what was sent as a number is written without fraction.
     pub(crate) fn take_id(self, key: &str) -> Option<String> {
         let value = self.get(key)?;

@@ -67,9 +67,14 @@ fn read_entry<'d, 'a>(
         time.mark();
     }
     read_event(event, &mut draft);
-    let kind = event
-        .take_text("@type")
-        .or_else(|| lines_only.then(|| "line".to_owned()));
+    let kind = match event.get("@type") {
+        None if lines_only => Some("line".to_owned()),
+        None => None,
+        Some(kind) => {
+            kind.mark();
+            kind.as_text(64)
+        }
+    };
     let event_type = match kind.as_deref() {
         Some("state") => state_type(draft.event.chat_state.as_deref()),
         Some("line") if is_transfer(&draft) => EventType::ChatTransferred,
@@ -232,7 +237,7 @@ fn read_request(request: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     offer::read_ids(request, draft);
     replace(
         &mut draft.event.referrer_url,
-        request.take_text("chatReferrer"),
+        request.take_url("chatReferrer"),
     );
 }
 

@@ -299,7 +299,7 @@ pub(super) fn read_goal(row: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     event.order_ref = ["orderId", "leadId", "serviceId"]
         .iter()
         .find_map(|key| data.take_id(key));
-    event.url = data.take_text("url");
+    event.url = data.take_url("url");
 }
 
 /// An engagement attribute whose kind is the name of its record.

@@ -6,6 +6,7 @@ use super::{sde, set_chat_key, survey};
 use crate::draft::{Draft, Record, fill, replace};
 use crate::event_type::EventType;
 use crate::json::Value;
+use crate::reject::RejectCode;
 
 /// Surveys of one chat by the name of their container.
 const SURVEYS: [(&str, i16); 4] = [
@@ -45,7 +46,12 @@ fn read_part(record: &mut Record<'_, '_>) {
 /// then surveys. A record that is sent as one kind of fact gives that kind only.
 fn read_chat<'d, 'a>(record: &mut Record<'d, 'a>, chat: Value<'d, 'a>, path: &str) {
     let Some(info) = chat.object("info") else {
-        return;
+        let path = format!("{path}/info");
+        return record.refuse(
+            RejectCode::FieldMissing,
+            path,
+            "a chat of history has its `info`",
+        );
     };
     let mut template = record.whole();
     template.in_array = chat.position() != record.payload.position();
@@ -58,16 +64,34 @@ fn read_chat<'d, 'a>(record: &mut Record<'d, 'a>, chat: Value<'d, 'a>, path: &st
         template.event.country_code = visitor.take_known_text("countryCode");
         super::session::read_device(visitor, &mut template);
     }
+    let attributes = parts(record, chat, ("sdes", "events"), path);
+    let lines = parts(record, chat, ("transcript", "lines"), path);
     match record.event_type() {
-        EventType::ChatLine => read_lines(record, chat, &template, path),
-        EventType::SdeReported => read_attributes(record, chat, &template, path),
+        EventType::ChatLine => read_lines(record, lines, &template),
+        EventType::SdeReported => read_attributes(record, attributes, &template),
         EventType::SurveyEvent => read_surveys(record, chat, &template),
         _ => {
             read_facts(record, info, &template);
-            read_attributes(record, chat, &template, path);
+            read_attributes(record, attributes, &template);
             read_surveys(record, chat, &template);
         }
     }
+}
+
+/// The elements of a list inside a part of the chat. One that is no object is refused whether or not the list is
+/// asked for: a record is good or bad independently of what is taken from it.
+fn parts<'d, 'a>(
+    record: &mut Record<'d, 'a>,
+    chat: Value<'d, 'a>,
+    (part, list): (&str, &str),
+    path: &str,
+) -> Vec<Value<'d, 'a>> {
+    let array = chat.object(part).and_then(|part| part.array(list));
+    let path = format!("{path}/{part}/{list}");
+    let objects = array
+        .map(|array| record.objects(array, &path))
+        .unwrap_or_default();
+    objects.into_iter().map(|(object, _)| object).collect()
 }
 
 fn read_facts<'d, 'a>(record: &mut Record<'d, 'a>, info: Value<'d, 'a>, template: &Draft<'d, 'a>) {
@@ -123,7 +147,7 @@ fn read_info(info: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     let interactive = info.take_bool("isInteractive");
     event.is_interactive = interactive.or_else(|| info.take_bool("interactive"));
     event.mcs = info.take_int("chatMCS").or_else(|| info.take_int("mcs"));
-    event.url = info.take_text("chatStartUrl");
+    event.url = info.take_url("chatStartUrl");
     event.page_title = info.take_text("chatStartPage");
     info.take_known_int("agentGroupId");
     info.take_known_text("agentGroupName");
@@ -160,16 +184,10 @@ fn part_of<'d, 'a>(
 
 fn read_attributes<'d, 'a>(
     record: &mut Record<'d, 'a>,
-    chat: Value<'d, 'a>,
+    attributes: Vec<Value<'d, 'a>>,
     template: &Draft<'d, 'a>,
-    path: &str,
 ) {
-    let events = chat.object("sdes").and_then(|sdes| sdes.array("events"));
-    let path = format!("{path}/sdes/events");
-    for (item, _) in events
-        .map(|array| record.objects(array, &path))
-        .unwrap_or_default()
-    {
+    for item in attributes {
         let mut draft = part_of(template, record, item);
         draft.set_type(EventType::SdeReported);
         read_attribute(item, &mut draft);
@@ -251,18 +269,10 @@ fn read_surveys<'d, 'a>(
 
 fn read_lines<'d, 'a>(
     record: &mut Record<'d, 'a>,
-    chat: Value<'d, 'a>,
+    lines: Vec<Value<'d, 'a>>,
     template: &Draft<'d, 'a>,
-    path: &str,
 ) {
-    let lines = chat
-        .object("transcript")
-        .and_then(|transcript| transcript.array("lines"));
-    let path = format!("{path}/transcript/lines");
-    for (line, _) in lines
-        .map(|array| record.objects(array, &path))
-        .unwrap_or_default()
-    {
+    for line in lines {
         let mut draft = part_of(template, record, line);
         draft.set_type(EventType::ChatLine);
         draft.set_own_time(line.take_first_time(&["timeL", "time"]));

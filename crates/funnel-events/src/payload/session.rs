@@ -208,11 +208,11 @@ fn read_identities(payload: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
 /// A page of the Web Tag.
 pub(super) fn read_page(payload: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     let event = &mut draft.event;
-    fill(&mut event.url, payload.take_text("url"));
-    let referrer = payload.take_text("referrerUrl");
+    fill(&mut event.url, payload.take_url("url"));
+    let referrer = payload.take_url("referrerUrl");
     fill(
         &mut event.referrer_url,
-        referrer.or_else(|| payload.take_text("referrer")),
+        referrer.or_else(|| payload.take_url("referrer")),
     );
     let title = payload.take_text("pageTitle");
     fill(

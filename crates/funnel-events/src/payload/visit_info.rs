@@ -66,7 +66,7 @@ fn read_session<'d, 'a>(
         event.country_code = visit
             .object("geo")
             .and_then(|geo| geo.take_known_text("countryCode"));
-        event.referrer_url = visit.take_text("externalReferrer");
+        event.referrer_url = visit.take_url("externalReferrer");
         record.push(draft);
     }
     for (page, _) in objects(record, visit, "pages", path) {

@@ -5,3 +5,4 @@ mod support;
 mod builders;
 mod robustness;
 mod samples;
+mod schemas;

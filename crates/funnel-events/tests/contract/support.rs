@@ -6,7 +6,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 use funnel_events::{
-    Decoded, Decoder, DecoderConfig, Entry, Event, EventsBuilder, HashKey, RecordOrigin, Reject, Stamp,
+    Decoded, Decoder, DecoderConfig, Entry, Event, EventsBuilder, HashKey, RecordOrigin, Reject,
+    Stamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -21,10 +22,20 @@ pub(crate) fn examples(folder: &str) -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("readable folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .map(|path| {
-            let name = path.file_stem().expect("named").to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(&path).expect("readable example"))
+            let name = path
+                .file_stem()
+                .expect("named")
+                .to_string_lossy()
+                .into_owned();
+            (
+                name,
+                std::fs::read_to_string(&path).expect("readable example"),
+            )
         })
         .collect();
     files.sort();
@@ -96,7 +107,10 @@ pub(crate) fn batch(events: &[Event]) -> RecordBatch {
     for event in events {
         builder.append(event, &origin());
     }
-    builder.finish(&Stamp { batch_id: "batch-1", ingested_us: 1_709_560_000_000_000 })
+    builder.finish(&Stamp {
+        batch_id: "batch-1",
+        ingested_us: 1_709_560_000_000_000,
+    })
 }
 
 /// Columns that come from the place of the record, and hashes: not part of what a sample says.
@@ -144,7 +158,11 @@ fn value(column: &dyn Array, row: usize) -> Value {
         DataType::Int64 => json!(column.as_primitive::<Int64Type>().value(row)),
         DataType::List(_) => {
             let list = column.as_list::<i32>().value(row);
-            json!((0..list.len()).map(|at| value(list.as_ref(), at)).collect::<Vec<_>>())
+            json!(
+                (0..list.len())
+                    .map(|at| value(list.as_ref(), at))
+                    .collect::<Vec<_>>()
+            )
         }
         _ => json!(array_value_to_string(column, row).expect("printable")),
     }

@@ -29,8 +29,11 @@ pub(super) fn read<'d, 'a>(
     template.body = conversation;
     read_header(header, &mut template);
     read_common(conversation, &mut template);
+    // Both lists are looked through whichever is asked for: a bad element is refused in any case.
+    let transfers = list(record, conversation, "transfers", path);
+    let lines = list(record, conversation, "transcripts", path);
     if record.event_type() == EventType::ChatLine {
-        return read_lines(record, conversation, &template, path);
+        return read_lines(record, lines, &template);
     }
     let started_us = conversation.take_time("conversationStartTime");
     let requested_us = conversation.take_time("queueStartTime").or(started_us);
@@ -46,11 +49,7 @@ pub(super) fn read<'d, 'a>(
     };
     let before = record.found.len();
     push_beginning(record, &template, &times);
-    let transfers = conversation.array("transfers");
-    let transfers = transfers
-        .map(|array| record.objects(array, path))
-        .unwrap_or_default();
-    for (transfer, _) in transfers {
+    for transfer in transfers {
         let mut draft = record.entry_like(&template, transfer, EventType::ChatTransferred);
         draft.set_own_time(transfer.take_time("timestamp"));
         // The leg that begins here is the target's.
@@ -133,7 +132,7 @@ fn read_common(conversation: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     });
     event.start_reason = conversation.take_int("startReasonId");
     event.reason_source = Some("data_access".to_owned());
-    event.url = conversation.take_text("startUrl");
+    event.url = conversation.take_url("startUrl");
     event.page_title = conversation.take_text("startPage");
     event.mcs = conversation.take_int("mcs");
     if let Some(campaign) = conversation.object("campaignData") {
@@ -146,17 +145,26 @@ fn read_common(conversation: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
         .and_then(|id| id.as_text(1024));
 }
 
-fn read_lines<'d, 'a>(
+fn list<'d, 'a>(
     record: &mut Record<'d, 'a>,
     conversation: Value<'d, 'a>,
-    template: &Draft<'d, 'a>,
+    key: &str,
     path: &str,
+) -> Vec<Value<'d, 'a>> {
+    let array = conversation.array(key);
+    let path = format!("{path}/{key}");
+    let objects = array
+        .map(|array| record.objects(array, &path))
+        .unwrap_or_default();
+    objects.into_iter().map(|(object, _)| object).collect()
+}
+
+fn read_lines<'d, 'a>(
+    record: &mut Record<'d, 'a>,
+    lines: Vec<Value<'d, 'a>>,
+    template: &Draft<'d, 'a>,
 ) {
-    let lines = conversation.array("transcripts");
-    for (line, _) in lines
-        .map(|array| record.objects(array, path))
-        .unwrap_or_default()
-    {
+    for line in lines {
         let mut draft = record.entry_like(template, line, EventType::ChatLine);
         draft.set_own_time(line.take_time("timestamp"));
         read_line(line, &mut draft);
