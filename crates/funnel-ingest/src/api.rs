@@ -191,9 +191,16 @@ impl Ingest {
     ) -> Result<Self> {
         let (progress_tx, progress) = watch::channel(Progress::default());
         let abort = CancellationToken::new();
-        let prepared =
-            Prepared::new(config, lake, options, input, shutdown, abort.clone(), progress_tx)
-                .await?;
+        let prepared = Prepared::new(
+            config,
+            lake,
+            options,
+            input,
+            shutdown,
+            abort.clone(),
+            progress_tx,
+        )
+        .await?;
         let http = prepared.http();
         Ok(Self {
             progress,
@@ -217,7 +224,9 @@ impl Ingest {
     pub async fn finished(mut self) -> Result<Summary> {
         match (&mut self.task).await {
             Ok(result) => result,
-            Err(error) => Err(IngestError::internal("the ingest task ended early").with_source(error)),
+            Err(error) => {
+                Err(IngestError::internal("the ingest task ended early").with_source(error))
+            }
         }
     }
 }

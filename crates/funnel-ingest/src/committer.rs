@@ -25,7 +25,11 @@ use crate::store::{Store, StoreError, Table};
 /// Work for the committer.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Load { tp: Tp, epoch: Epoch, key: OffsetKey },
+    Load {
+        tp: Tp,
+        epoch: Epoch,
+        key: OffsetKey,
+    },
     Commit(Sealed),
     SetHalt(Halt),
     ClearHalt(OffsetKey),
@@ -33,7 +37,7 @@ pub(crate) enum Job {
 }
 
 /// Storage that does not answer is asked again, ever more slowly.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Committer {
@@ -41,6 +45,8 @@ pub(crate) struct Committer {
     pub(crate) job: String,
     /// Offsets of which the known events are read back when a partition starts.
     pub(crate) window: u64,
+    /// The first pause after a failure; it doubles.
+    pub(crate) retry_first: Duration,
     /// How long storage may fail; `None`: for ever.
     pub(crate) patience: Option<Duration>,
     pub(crate) abort: CancellationToken,
@@ -63,7 +69,7 @@ impl Committer {
         }
     }
 
-    async fn work(&self, job: Job) -> Result<Option<Input>> {
+    pub(crate) async fn work(&self, job: Job) -> Result<Option<Input>> {
         match job {
             Job::Load { tp, epoch, key } => {
                 let loaded = self
@@ -86,7 +92,11 @@ impl Committer {
                 Ok(None)
             }
             Job::ClearHalt(key) => {
-                info!(topic = key.topic, partition = key.partition, "halt resolved");
+                info!(
+                    topic = key.topic,
+                    partition = key.partition,
+                    "halt resolved"
+                );
                 self.persist("clear a halt", || self.store.clear_halt(&key))
                     .await?;
                 Ok(None)
@@ -116,8 +126,11 @@ impl Committer {
 
     async fn commit_rejects(&self, work: &mut Work) -> Result<()> {
         loop {
-            let rows: Vec<RecordBatch> =
-                work.parts.iter().filter_map(|part| part.rejects.clone()).collect();
+            let rows: Vec<RecordBatch> = work
+                .parts
+                .iter()
+                .filter_map(|part| part.rejects.clone())
+                .collect();
             if rows.is_empty() {
                 return Ok(());
             }
@@ -149,8 +162,11 @@ impl Committer {
 
     async fn commit_events(&self, work: &mut Work) -> Result<()> {
         while !work.parts.is_empty() {
-            let rows: Vec<RecordBatch> =
-                work.parts.iter().filter_map(|part| part.events.clone()).collect();
+            let rows: Vec<RecordBatch> = work
+                .parts
+                .iter()
+                .filter_map(|part| part.events.clone())
+                .collect();
             let advance = |part: &Part| OffsetAdvance {
                 key: part.key.clone(),
                 from: part.from,
@@ -160,7 +176,11 @@ impl Committer {
                 files: Vec::new(),
                 advances: work.parts.iter().map(advance).collect(),
                 batch_id: work.batch_id.clone(),
-                ledger: work.parts.iter().flat_map(|part| part.ledger.clone()).collect(),
+                ledger: work
+                    .parts
+                    .iter()
+                    .flat_map(|part| part.ledger.clone())
+                    .collect(),
             };
             match self.append(Table::Events, rows, commit).await? {
                 Outcome::Fenced { partitions } => work.fence(&partitions),
@@ -213,7 +233,10 @@ impl Committer {
                 "committed"
             ),
             Outcome::AlreadyThere { version } => {
-                info!(table = table.as_str(), version, "the batch was there already");
+                info!(
+                    table = table.as_str(),
+                    version, "the batch was there already"
+                );
             }
             Outcome::Fenced { partitions } => warn!(
                 table = table.as_str(),
@@ -230,7 +253,7 @@ impl Committer {
         F: Future<Output = std::result::Result<T, StoreError>>,
     {
         let began = Instant::now();
-        let mut pause = RETRY_FIRST;
+        let mut pause = self.retry_first;
         loop {
             let error = match call().await {
                 Ok(value) => {
@@ -245,8 +268,13 @@ impl Committer {
             }
             self.metrics.storage_error();
             self.health.storage(Some(chain(&error)));
-            warn!(error = chain(&error), "the lake did not {what}, trying again");
-            let tired = self.patience.is_some_and(|patience| began.elapsed() > patience);
+            warn!(
+                error = chain(&error),
+                "the lake did not {what}, trying again"
+            );
+            let tired = self
+                .patience
+                .is_some_and(|patience| began.elapsed() > patience);
             if tired || self.abort.is_cancelled() {
                 let message = format!("the lake did not {what} in time");
                 return Err(IngestError::unavailable(message).with_source(error));
@@ -284,17 +312,28 @@ impl Work {
             let id = part.key.app_id();
             lost.iter().any(|(app_id, _)| *app_id == id)
         };
-        let (fenced, kept): (Vec<Part>, Vec<Part>) =
-            std::mem::take(&mut self.parts).into_iter().partition(is_lost);
+        let (fenced, kept): (Vec<Part>, Vec<Part>) = std::mem::take(&mut self.parts)
+            .into_iter()
+            .partition(is_lost);
         // A store that fences without naming one of ours would make us try for ever.
-        let (fenced, kept) = if fenced.is_empty() { (kept, fenced) } else { (fenced, kept) };
+        let (fenced, kept) = if fenced.is_empty() {
+            (kept, fenced)
+        } else {
+            (fenced, kept)
+        };
         self.done
             .extend(fenced.into_iter().map(|part| (part, PartOutcome::Fenced)));
         self.batch_id = Uuid::now_v7().to_string();
         self.parts = kept;
         for part in &mut self.parts {
-            part.events = part.events.take().map(|rows| restamp(&rows, &self.batch_id));
-            part.rejects = part.rejects.take().map(|rows| restamp(&rows, &self.batch_id));
+            part.events = part
+                .events
+                .take()
+                .map(|rows| restamp(&rows, &self.batch_id));
+            part.rejects = part
+                .rejects
+                .take()
+                .map(|rows| restamp(&rows, &self.batch_id));
         }
     }
 
@@ -337,7 +376,9 @@ fn restamp(rows: &RecordBatch, batch_id: &str) -> RecordBatch {
 fn newest_incarnation(stored: BTreeMap<OffsetKey, i64>) -> BTreeMap<Tp, i64> {
     let mut positions = BTreeMap::new();
     for (key, offset) in stored {
-        let position = positions.entry(Tp::new(key.topic, key.partition)).or_insert(0);
+        let position = positions
+            .entry(Tp::new(key.topic, key.partition))
+            .or_insert(0);
         *position = offset.max(*position);
     }
     positions

@@ -185,7 +185,10 @@ impl IngestConfig {
     pub fn decoder(&self) -> DecoderConfig {
         DecoderConfig {
             consumer_hash_key: self.privacy.consumer_hash_key.as_ref().map(|secret| {
-                HashKey::new(secret.expose().as_bytes(), self.privacy.consumer_key_id.clone())
+                HashKey::new(
+                    secret.expose().as_bytes(),
+                    self.privacy.consumer_key_id.clone(),
+                )
             }),
             keep: self.privacy.keep,
             time: self.time,
@@ -231,7 +234,9 @@ impl IngestSection {
             ));
         }
         let bytes = section.size("flush_bytes", 96 * MIB)?;
-        let age = section.duration("flush_age")?.unwrap_or(Duration::from_secs(10));
+        let age = section
+            .duration("flush_age")?
+            .unwrap_or(Duration::from_secs(10));
         if age < Duration::from_millis(10) || age > Duration::from_secs(3600) {
             return Err(section.error(
                 "flush_age",
@@ -273,7 +278,9 @@ impl IngestSection {
 fn read_dedup(file: &Table) -> Result<DedupWindow, ConfigError> {
     let mut section = Section::of(file, "dedup")?;
     let window = DedupWindow {
-        age: section.duration("age")?.unwrap_or(Duration::from_secs(2 * 3600)),
+        age: section
+            .duration("age")?
+            .unwrap_or(Duration::from_secs(2 * 3600)),
         max_ids: section.count("max_ids", 500_000, 2..=200_000_000)?,
     };
     section.finish()?;

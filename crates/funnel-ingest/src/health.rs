@@ -81,9 +81,8 @@ impl Health {
     /// Names of threads that hang.
     pub(crate) fn hanging(&self) -> Vec<&'static str> {
         let state = self.lock();
-        let hangs = |(name, at): (&&'static str, &Instant)| {
-            (at.elapsed() > TICK_MAX).then_some(*name)
-        };
+        let hangs =
+            |(name, at): (&&'static str, &Instant)| (at.elapsed() > TICK_MAX).then_some(*name);
         state.ticks.iter().filter_map(hangs).collect()
     }
 

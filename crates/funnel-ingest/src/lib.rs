@@ -33,6 +33,8 @@ pub mod message;
 mod metrics;
 pub mod record;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod source;
 pub mod store;
 

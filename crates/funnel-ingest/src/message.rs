@@ -123,7 +123,8 @@ impl Part {
     /// The position of `rejects` once this part's rows are there. It has to move even when the
     /// rows lie below a position that an earlier, unfinished commit left.
     pub fn rejects_to(&self) -> i64 {
-        self.rejects_from.map_or(self.to, |from| self.to.max(from + 1))
+        self.rejects_from
+            .map_or(self.to, |from| self.to.max(from + 1))
     }
 }
 

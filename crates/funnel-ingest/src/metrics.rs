@@ -144,10 +144,26 @@ impl Metrics {
 
     fn register_counters(&mut self) {
         let r = &mut self.registry;
-        r.register("records_consumed", "Records read from the source", self.consumed.clone());
-        r.register("bytes_consumed", "Bytes of records read", self.consumed_bytes.clone());
-        r.register("records_replayed", "Records read twice and dropped", self.replayed.clone());
-        r.register("records", "Records committed, by fate", self.records.clone());
+        r.register(
+            "records_consumed",
+            "Records read from the source",
+            self.consumed.clone(),
+        );
+        r.register(
+            "bytes_consumed",
+            "Bytes of records read",
+            self.consumed_bytes.clone(),
+        );
+        r.register(
+            "records_replayed",
+            "Records read twice and dropped",
+            self.replayed.clone(),
+        );
+        r.register(
+            "records",
+            "Records committed, by fate",
+            self.records.clone(),
+        );
         r.register("rows_written", "Rows committed", self.rows.clone());
         r.register(
             "duplicate_entries",
@@ -155,27 +171,91 @@ impl Metrics {
             self.duplicate_entries.clone(),
         );
         r.register("commits", "Commits, by outcome", self.commits.clone());
-        r.register("commit_seconds", "Time of a commit", self.commit_seconds.clone());
-        r.register("encode_seconds", "Time to write files", self.encode_seconds.clone());
-        r.register("flush_seconds", "Time of a whole flush", self.flush_seconds.clone());
-        r.register("file_bytes", "Bytes of files written", self.file_bytes.clone());
+        r.register(
+            "commit_seconds",
+            "Time of a commit",
+            self.commit_seconds.clone(),
+        );
+        r.register(
+            "encode_seconds",
+            "Time to write files",
+            self.encode_seconds.clone(),
+        );
+        r.register(
+            "flush_seconds",
+            "Time of a whole flush",
+            self.flush_seconds.clone(),
+        );
+        r.register(
+            "file_bytes",
+            "Bytes of files written",
+            self.file_bytes.clone(),
+        );
         r.register("files_written", "Files written", self.files.clone());
-        r.register("storage_errors", "Failed calls to the lake", self.storage_errors.clone());
-        r.register("rebalances", "Changes of the assignment", self.rebalances.clone());
+        r.register(
+            "storage_errors",
+            "Failed calls to the lake",
+            self.storage_errors.clone(),
+        );
+        r.register(
+            "rebalances",
+            "Changes of the assignment",
+            self.rebalances.clone(),
+        );
     }
 
     fn register_gauges(&mut self) {
         let r = &mut self.registry;
-        r.register("buffered_bytes", "Bytes of open rows", self.buffered_bytes.clone());
-        r.register("queued_bytes", "Bytes of records not yet decoded", self.queued_bytes.clone());
-        r.register("memory_budget_bytes", "The budget", self.memory_budget.clone());
-        r.register("paused_partitions", "Partitions held back for memory", self.paused.clone());
-        r.register("dedup_window_ids", "Events remembered", self.known_events.clone());
-        r.register("lag_records", "Records behind the newest known ends", self.lag.clone());
-        r.register("stored_offset", "Next offset in the lake", self.stored.clone());
-        r.register("position_offset", "Next offset to read", self.position.clone());
-        r.register("high_watermark", "The broker's newest known end", self.end.clone());
-        r.register("partition_state", "1 for the state it is in", self.state.clone());
+        r.register(
+            "buffered_bytes",
+            "Bytes of open rows",
+            self.buffered_bytes.clone(),
+        );
+        r.register(
+            "queued_bytes",
+            "Bytes of records not yet decoded",
+            self.queued_bytes.clone(),
+        );
+        r.register(
+            "memory_budget_bytes",
+            "The budget",
+            self.memory_budget.clone(),
+        );
+        r.register(
+            "paused_partitions",
+            "Partitions held back for memory",
+            self.paused.clone(),
+        );
+        r.register(
+            "dedup_window_ids",
+            "Events remembered",
+            self.known_events.clone(),
+        );
+        r.register(
+            "lag_records",
+            "Records behind the newest known ends",
+            self.lag.clone(),
+        );
+        r.register(
+            "stored_offset",
+            "Next offset in the lake",
+            self.stored.clone(),
+        );
+        r.register(
+            "position_offset",
+            "Next offset to read",
+            self.position.clone(),
+        );
+        r.register(
+            "high_watermark",
+            "The broker's newest known end",
+            self.end.clone(),
+        );
+        r.register(
+            "partition_state",
+            "1 for the state it is in",
+            self.state.clone(),
+        );
     }
 
     /// All metrics as text.
@@ -208,13 +288,17 @@ impl Metrics {
             ("tombstone", now.tombstone, before.tombstone),
             ("hole", now.holes, before.holes),
         ] {
-            self.records.get_or_create(&FateLabel { fate }).inc_by(total - counted);
+            self.records
+                .get_or_create(&FateLabel { fate })
+                .inc_by(total - counted);
         }
         for (table, total, counted) in [
             ("events", now.event_rows, before.event_rows),
             ("rejects", now.reject_rows, before.reject_rows),
         ] {
-            self.rows.get_or_create(&TableLabel { table }).inc_by(total - counted);
+            self.rows
+                .get_or_create(&TableLabel { table })
+                .inc_by(total - counted);
         }
         self.duplicate_entries
             .inc_by(now.duplicate_entries - before.duplicate_entries);
@@ -226,7 +310,9 @@ impl Metrics {
             table: table.as_str(),
         };
         let bytes: i64 = files.iter().map(|file| file.size).sum();
-        self.encode_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        self.encode_seconds
+            .get_or_create(&label)
+            .observe(took.as_secs_f64());
         self.file_bytes
             .get_or_create(&label)
             .inc_by(u64::try_from(bytes).unwrap_or_default());
@@ -240,7 +326,9 @@ impl Metrics {
             Outcome::Fenced { .. } => "fenced",
         };
         let table = table.as_str();
-        self.commits.get_or_create(&CommitLabel { table, outcome }).inc();
+        self.commits
+            .get_or_create(&CommitLabel { table, outcome })
+            .inc();
         self.commit_seconds
             .get_or_create(&TableLabel { table })
             .observe(took.as_secs_f64());
@@ -250,7 +338,9 @@ impl Metrics {
         let label = TriggerLabel {
             trigger: trigger.as_str(),
         };
-        self.flush_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        self.flush_seconds
+            .get_or_create(&label)
+            .observe(took.as_secs_f64());
     }
 
     pub(crate) fn storage_error(&self) {
@@ -324,7 +414,10 @@ mod tests {
             "funnel_ingest_records_consumed_total 7",
             "funnel_ingest_memory_budget_bytes 1",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in:\n{text}"
+            );
         }
     }
 }

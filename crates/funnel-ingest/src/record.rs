@@ -183,14 +183,32 @@ mod tests {
             value,
         };
         let headers: [Header<'_>; 1] = [("h", b"\xff")];
-        records.push(&a, Epoch(1), record(7, Some(b"k".as_slice()), None), headers.into_iter());
-        records.push(&b, Epoch(2), record(1, None, Some(b"".as_slice())), std::iter::empty());
-        records.push(&a, Epoch(1), record(9, None, Some(b"v".as_slice())), std::iter::empty());
+        records.push(
+            &a,
+            Epoch(1),
+            record(7, Some(b"k".as_slice()), None),
+            headers.into_iter(),
+        );
+        records.push(
+            &b,
+            Epoch(2),
+            record(1, None, Some(b"".as_slice())),
+            std::iter::empty(),
+        );
+        records.push(
+            &a,
+            Epoch(1),
+            record(9, None, Some(b"v".as_slice())),
+            std::iter::empty(),
+        );
 
         assert_eq!(records.streams(), [(a, Epoch(1)), (b, Epoch(2))]);
         let of_a: Vec<_> = records.of(0).collect();
         assert_eq!(of_a.len(), 2);
-        assert_eq!((of_a[0].0.offset, of_a[0].0.key, of_a[0].0.value), (7, Some(&b"k"[..]), None));
+        assert_eq!(
+            (of_a[0].0.offset, of_a[0].0.key, of_a[0].0.value),
+            (7, Some(&b"k"[..]), None)
+        );
         assert_eq!(of_a[0].1, headers);
         assert_eq!((of_a[1].0.offset, of_a[1].0.value), (9, Some(&b"v"[..])));
         let of_b: Vec<_> = records.of(1).collect();

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::api::{Options, Progress, Summary};
 use crate::clock::SystemClock;
-use crate::committer::{Committer, Job, chain};
+use crate::committer::{Committer, Job, RETRY_FIRST, chain};
 use crate::config::{HttpConfig, IngestConfig};
 use crate::core::{Core, CoreConfig};
 use crate::error::{IngestError, Result};
@@ -96,13 +96,18 @@ impl Prepared {
             store: Arc::new(LakeStore::new(lake)),
             job: config.job.clone(),
             window: config.dedup.max_ids,
+            retry_first: RETRY_FIRST,
             patience: until_end.then_some(STORAGE_PATIENCE),
             abort: abort.clone(),
             health,
             metrics,
         };
         Ok(Self {
-            core: Core::new(core_config(&config, options), decoder, Arc::new(SystemClock)),
+            core: Core::new(
+                core_config(&config, options),
+                decoder,
+                Arc::new(SystemClock),
+            ),
             source,
             committer,
             checkpoint_every: config.checkpoint_every,
@@ -151,10 +156,8 @@ impl Prepared {
             });
         }
         let (jobs, receiver) = mpsc::channel(JOBS_MAX);
-        tasks.spawn(self.committer.run(receiver, Arc::clone(&inbox)));
-
-        let source = self.source;
-        let polling = thread(source.name(), move || source.run(port))?;
+        let committer = tokio::spawn(self.committer.run(receiver, Arc::clone(&inbox)));
+        let polling = start_source(self.source, port)?;
         let (finished, wait) = oneshot::channel();
         let driver = Driver {
             core: self.core,
@@ -173,7 +176,7 @@ impl Prepared {
             // The receiver is gone only when the run was given up.
             let _ = finished.send(driver.run());
         })?;
-        let result = wait_for(wait, &self.shutdown, &self.abort).await;
+        let result = wait_for(wait, committer, &self.shutdown, &self.abort).await;
         if result.is_err() {
             self.abort.cancel();
         }
@@ -182,7 +185,7 @@ impl Prepared {
         join("source", polling).await;
         join("core", core).await;
         background.cancel();
-        // The committer ends with its channel, maintenance and server with the token.
+        // The committer has ended with its channel; these end with the token.
         while tasks.join_next().await.is_some() {}
         result
     }
@@ -190,18 +193,27 @@ impl Prepared {
 
 /// The core's answer, or the end of patience with a shutdown.
 async fn wait_for(
-    wait: oneshot::Receiver<Result<Summary>>,
+    mut wait: oneshot::Receiver<Result<Summary>>,
+    committer: JoinHandle<()>,
     shutdown: &CancellationToken,
     abort: &CancellationToken,
 ) -> Result<Summary> {
+    let answered = |answer: std::result::Result<Result<Summary>, oneshot::error::RecvError>| {
+        answer.unwrap_or_else(|error| {
+            Err(IngestError::internal("the core ended early").with_source(error))
+        })
+    };
     let too_late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(SHUTDOWN_MAX).await;
     };
     tokio::select! {
-        answer = wait => answer.unwrap_or_else(|error| {
-            Err(IngestError::internal("the core ended early").with_source(error))
-        }),
+        answer = &mut wait => answered(answer),
+        ended = committer => match ended {
+            // It gave up and has told the core why, or the core is done.
+            Ok(()) => answered(wait.await),
+            Err(error) => Err(IngestError::internal("the committer ended early").with_source(error)),
+        },
         () = abort.cancelled() => Err(IngestError::unavailable("the run was aborted")),
         () = too_late => Err(IngestError::unavailable(
             "the last commit did not get through in time; nothing is lost, the next run goes on \
@@ -217,6 +229,18 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Thread<()>
         .map_err(|error| {
             IngestError::internal(format!("could not start thread `{name}`")).with_source(error)
         })
+}
+
+/// A source that panics must not leave the core waiting for ever.
+fn start_source(source: Box<dyn Source>, port: Port) -> Result<Thread<()>> {
+    let inbox = Arc::clone(&port.inbox);
+    thread(source.name(), move || {
+        let run = std::panic::AssertUnwindSafe(|| source.run(port));
+        if std::panic::catch_unwind(run).is_err() {
+            let error = IngestError::internal("the source ended in a panic");
+            inbox.push(message::Input::Failed(error));
+        }
+    })
 }
 
 async fn join(name: &'static str, thread: Thread<()>) {
@@ -260,7 +284,10 @@ async fn maintain(store: Arc<dyn Store>, every: u64, stop: CancellationToken) {
             () = tokio::time::sleep(MAINTENANCE_EVERY) => {}
         }
         if let Err(error) = store.checkpoint(every).await {
-            warn!(error = chain(&error), "no checkpoint was written, trying again later");
+            warn!(
+                error = chain(&error),
+                "no checkpoint was written, trying again later"
+            );
         }
     }
 }
@@ -324,7 +351,8 @@ impl Driver {
             Effect::Release(tp) => self.commands.push(Command::Release(tp)),
             Effect::Recheck(tp) => self.commands.push(Command::Recheck(tp)),
             Effect::CommitKafka { offsets, version } => {
-                self.commands.push(Command::CommitKafka { offsets, version });
+                self.commands
+                    .push(Command::CommitKafka { offsets, version });
             }
             Effect::Finished => return Ok(true),
             Effect::Fail(error) => return Err(error),
@@ -347,21 +375,23 @@ impl Driver {
         self.replayed = replayed;
         let held = self.core.held_bytes() as u64;
         let queued = self.inbox.weight() as u64;
-        self.metrics.memory(held, queued, self.core.window_len() as u64);
-        self.metrics.partitions(self.core.lag(), &self.core.status());
+        self.metrics
+            .memory(held, queued, self.core.window_len() as u64);
+        self.metrics
+            .partitions(self.core.lag(), &self.core.status());
         let halted = self.core.halted();
         let in_words = |partition: &crate::api::HaltedPartition| {
-            format!("{}/{} {}", partition.topic, partition.partition, partition.reason)
+            format!(
+                "{}/{} {}",
+                partition.topic, partition.partition, partition.reason
+            )
         };
         self.health.halted(halted.iter().map(in_words).collect());
         if let Some(warning) = self.core.decoder().take_warning() {
             warn!("{warning}");
         }
-        let committed = totals.accepted
-            + totals.rejected
-            + totals.duplicate
-            + totals.empty
-            + totals.tombstone;
+        let committed =
+            totals.accepted + totals.rejected + totals.duplicate + totals.empty + totals.tombstone;
         self.progress.send_replace(Progress {
             consumed,
             target: self.core.target_records(),

@@ -28,7 +28,10 @@ pub(crate) enum Command {
     /// Read the watermarks again, later.
     Recheck(Tp),
     /// Tell Kafka how far the lake is.
-    CommitKafka { offsets: Vec<(Tp, i64)>, version: i64 },
+    CommitKafka {
+        offsets: Vec<(Tp, i64)>,
+        version: i64,
+    },
     /// Everything is committed: leave.
     Leave,
 }

@@ -115,10 +115,21 @@ impl LakeStore {
         let from = stored.unwrap_or_default();
         if let Some(to) = rejects_stored.filter(|to| *to > from) {
             for (offset, entry) in self.lake.rejected_coordinates(key, from, to).await? {
-                recovered.entry(offset).or_insert_with(BTreeSet::new).insert(entry);
+                recovered
+                    .entry(offset)
+                    .or_insert_with(BTreeSet::new)
+                    .insert(entry);
             }
         }
         Ok(recovered)
+    }
+}
+
+fn stopped(table: Table, error: &tokio::task::JoinError) -> StoreError {
+    StoreError {
+        retryable: true,
+        message: format!("the writer of `{}` stopped: {error}", table.as_str()),
+        source: None,
     }
 }
 
@@ -165,16 +176,18 @@ impl Store for LakeStore {
         match encoded {
             Ok(files) => Ok(files?),
             // A full disk can make the writer panic; what it wrote is not part of any table.
-            Err(error) => Err(StoreError {
-                retryable: true,
-                message: format!("the writer of `{}` stopped: {error}", table.as_str()),
-                source: None,
-            }),
+            Err(error) => Err(stopped(table, &error)),
         }
     }
 
     async fn commit(&self, table: Table, commit: Commit) -> Result<Outcome, StoreError> {
-        Ok(self.table(table).commit(commit).await?)
+        let log = self.table(table).clone();
+        // In a task of its own: a panic below is one more way not to know what became of a
+        // commit, and the next try finds out.
+        match tokio::spawn(async move { log.commit(commit).await }).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(error) => Err(stopped(table, &error)),
+        }
     }
 
     async fn stored(&self, job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError> {

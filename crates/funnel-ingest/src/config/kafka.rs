@@ -9,20 +9,44 @@ use crate::error::ConfigError;
 
 /// librdkafka options that the delivery guarantee, or our own settings, depend on.
 pub const DENIED_OPTIONS: [(&str, &str); 14] = [
-    ("allow.auto.create.topics", "topics are never made by reading"),
-    ("auto.offset.reset", "a lost position must stop the partition, not move it"),
+    (
+        "allow.auto.create.topics",
+        "topics are never made by reading",
+    ),
+    (
+        "auto.offset.reset",
+        "a lost position must stop the partition, not move it",
+    ),
     ("bootstrap.servers", "write `brokers` in [kafka]"),
     ("check.crcs", "checksums are always checked"),
     ("client.rack", "reading from followers is not supported"),
-    ("enable.auto.commit", "offsets are committed after the lake's commit"),
-    ("enable.auto.offset.store", "offsets are committed after the lake's commit"),
-    ("enable.partition.eof", "the end of a partition is found otherwise"),
+    (
+        "enable.auto.commit",
+        "offsets are committed after the lake's commit",
+    ),
+    (
+        "enable.auto.offset.store",
+        "offsets are committed after the lake's commit",
+    ),
+    (
+        "enable.partition.eof",
+        "the end of a partition is found otherwise",
+    ),
     ("group.id", "write `group` in [kafka]"),
-    ("group.protocol", "the classic group protocol is the one supported"),
-    ("isolation.level", "records of aborted transactions must not be read"),
+    (
+        "group.protocol",
+        "the classic group protocol is the one supported",
+    ),
+    (
+        "isolation.level",
+        "records of aborted transactions must not be read",
+    ),
     ("metadata.broker.list", "write `brokers` in [kafka]"),
     ("plugin.library.paths", "plug-ins see every record"),
-    ("statistics.interval.ms", "the ingestor needs its own interval"),
+    (
+        "statistics.interval.ms",
+        "the ingestor needs its own interval",
+    ),
 ];
 
 /// Who works on which partition. Correctness never depends on it.
@@ -83,7 +107,9 @@ impl KafkaConfig {
                 "write where Kafka is: brokers = \"localhost:9092\"",
             ));
         }
-        let group = section.text("group")?.unwrap_or_else(|| "funnel".to_owned());
+        let group = section
+            .text("group")?
+            .unwrap_or_else(|| "funnel".to_owned());
         if group.is_empty() {
             return Err(section.error("group", "an empty text", "write the group's name"));
         }
@@ -162,7 +188,11 @@ fn read_options(section: &mut Section<'_>) -> Result<BTreeMap<String, String>, C
             Value::Integer(number) => number.to_string(),
             Value::Boolean(flag) => flag.to_string(),
             other => {
-                return Err(section.error(&key, found(other), "write a text, a number or true/false"));
+                return Err(section.error(
+                    &key,
+                    found(other),
+                    "write a text, a number or true/false",
+                ));
             }
         };
         options.insert(name, text);

@@ -141,8 +141,10 @@ impl<'a> Section<'a> {
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, value)) => Ok(*value),
             None => {
-                let choice: Vec<String> =
-                    words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+                let choice: Vec<String> = words
+                    .iter()
+                    .map(|(word, _)| format!("\"{word}\""))
+                    .collect();
                 Err(self.error(
                     key,
                     format!("\"{text}\""),

@@ -71,7 +71,9 @@ fn other_options_pass_through_as_text() {
 
 #[test]
 fn a_short_hash_key_is_refused_without_printing_it() {
-    let error = refused(&format!("{KAFKA}[privacy]\nconsumer_hash_key = \"hunter2\"\n"));
+    let error = refused(&format!(
+        "{KAFKA}[privacy]\nconsumer_hash_key = \"hunter2\"\n"
+    ));
     assert_eq!(error.key, "privacy.consumer_hash_key");
     assert!(!error.to_string().contains("hunter2"));
 }

@@ -186,7 +186,10 @@ impl Buffer {
         };
         self.counts.reject_rows += durable.len() as i64;
         if let Some(ms) = record.timestamp_ms {
-            raise(&mut self.counts.max_kafka_timestamp, ms.saturating_mul(1000));
+            raise(
+                &mut self.counts.max_kafka_timestamp,
+                ms.saturating_mul(1000),
+            );
         }
         // The first durable verdict on a record holds, whatever the decoder says now.
         if durable.contains(&None) {

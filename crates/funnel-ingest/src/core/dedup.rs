@@ -59,9 +59,10 @@ impl Window {
     /// Fills the window with rows of the table, oldest first.
     pub fn rebuild(&mut self, rows: impl IntoIterator<Item = RecentEvent>, now: Instant) {
         for row in rows {
-            let producer = row.producer_event_id.as_deref().map(|id| {
-                producer_key(&row.source_system, id, row.entry_index)
-            });
+            let producer = row
+                .producer_event_id
+                .as_deref()
+                .map(|id| producer_key(&row.source_system, id, row.entry_index));
             self.remember(row.event_id, producer, row.content_hash, now);
         }
     }
@@ -78,9 +79,10 @@ impl Window {
                 differs: known != event.content_hash,
             };
         }
-        let producer = event.producer_event_id.as_deref().map(|id| {
-            producer_key(&event.source_system, id, event.entry_index)
-        });
+        let producer = event
+            .producer_event_id
+            .as_deref()
+            .map(|id| producer_key(&event.source_system, id, event.entry_index));
         if let Some(key) = producer
             && let Some(known) = self.known_producer(&key)
             && known != event.content_hash
@@ -92,11 +94,19 @@ impl Window {
     }
 
     fn known_event(&self, id: &[u8; 16]) -> Option<i64> {
-        self.young.events.get(id).or_else(|| self.old.events.get(id)).copied()
+        self.young
+            .events
+            .get(id)
+            .or_else(|| self.old.events.get(id))
+            .copied()
     }
 
     fn known_producer(&self, key: &ProducerKey) -> Option<i64> {
-        self.young.producers.get(key).or_else(|| self.old.producers.get(key)).copied()
+        self.young
+            .producers
+            .get(key)
+            .or_else(|| self.old.producers.get(key))
+            .copied()
     }
 
     fn remember(
@@ -172,7 +182,10 @@ mod tests {
         let now = Instant::now();
         let mut window = Window::new(WINDOW, now);
         assert_eq!(window.check(&event(1, 7, Some("p")), now), Verdict::New);
-        assert_eq!(window.check(&event(2, 9, Some("p")), now), Verdict::Conflict);
+        assert_eq!(
+            window.check(&event(2, 9, Some("p")), now),
+            Verdict::Conflict
+        );
         let mut other_source = event(3, 9, Some("p"));
         other_source.source_system = "chat_sdk".to_owned();
         assert_eq!(window.check(&other_source, now), Verdict::New);

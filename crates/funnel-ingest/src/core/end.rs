@@ -41,7 +41,10 @@ impl Core {
     /// Records between our positions and the newest known ends.
     pub fn lag(&self) -> u64 {
         let lag = |partition: &Partition| {
-            let next = partition.buffer().map(|buffer| buffer.next()).or(partition.stored);
+            let next = partition
+                .buffer()
+                .map(|buffer| buffer.next())
+                .or(partition.stored);
             (partition.end - next.unwrap_or(partition.owned.low)).max(0)
         };
         let sum: i64 = self.partitions.values().map(lag).sum();
@@ -95,7 +98,9 @@ impl Core {
 
     fn ask_stored(&mut self) {
         let now = self.clock.monotonic();
-        let due = self.asked_stored.is_none_or(|asked| now >= asked + ASK_EVERY);
+        let due = self
+            .asked_stored
+            .is_none_or(|asked| now >= asked + ASK_EVERY);
         if due {
             self.asked_stored = Some(now);
             self.effects.push(Effect::AskStored);

@@ -119,7 +119,10 @@ impl Core {
         }
         self.oldest = None;
         self.in_flight = Some(InFlight {
-            parts: parts.iter().map(|part| (part.tp.clone(), part.epoch)).collect(),
+            parts: parts
+                .iter()
+                .map(|part| (part.tp.clone(), part.epoch))
+                .collect(),
             bytes,
         });
         self.effects.push(Effect::Commit(Sealed {
@@ -208,8 +211,8 @@ impl Core {
     }
 
     fn any_in_flight(&self, tps: &[Tp]) -> bool {
-        self.in_flight.as_ref().is_some_and(|flight| {
-            flight.parts.iter().any(|(tp, _)| tps.contains(tp))
-        })
+        self.in_flight
+            .as_ref()
+            .is_some_and(|flight| flight.parts.iter().any(|(tp, _)| tps.contains(tp)))
     }
 }

@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn a_new_job_starts_at_the_log_start_and_records_what_was_gone_before() {
         assert_eq!(decide(&known(None, 0, 9), HALTING), at(0, None));
-        assert_eq!(decide(&known(None, 4, 9), HALTING), at(4, Some((0, 4, "origin"))));
+        assert_eq!(
+            decide(&known(None, 4, 9), HALTING),
+            at(4, Some((0, 4, "origin")))
+        );
     }
 
     #[test]
@@ -186,14 +189,20 @@ mod tests {
     #[test]
     fn a_stored_offset_inside_the_log_is_where_it_goes_on_edges_included() {
         for stored in [4, 7, 9] {
-            assert_eq!(decide(&known(Some(stored), 4, 9), HALTING), at(stored, None));
+            assert_eq!(
+                decide(&known(Some(stored), 4, 9), HALTING),
+                at(stored, None)
+            );
         }
     }
 
     #[test]
     fn deleted_offsets_halt_or_become_a_gap_as_configured() {
         let truncated = known(Some(3), 4, 9);
-        assert_eq!(decide(&truncated, HALTING), Start::Halt(HaltReason::Truncated));
+        assert_eq!(
+            decide(&truncated, HALTING),
+            Start::Halt(HaltReason::Truncated)
+        );
         let policy = Policy {
             on_truncation: OnTruncation::RecordGap,
             ..HALTING

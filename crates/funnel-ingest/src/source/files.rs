@@ -163,7 +163,11 @@ impl Reader {
     /// Does what the core asked, waiting for it up to `patience` if there is nothing else to do.
     fn serve(&mut self, patience: Duration) -> Next {
         self.port.health.tick("read");
-        let mut wait = if self.starts.is_empty() { patience } else { Duration::ZERO };
+        let mut wait = if self.starts.is_empty() {
+            patience
+        } else {
+            Duration::ZERO
+        };
         let mut next = Next::GoOn;
         while let Some(command) = self.port.commands.pop(wait) {
             wait = Duration::ZERO;
@@ -181,7 +185,9 @@ impl Reader {
                     // A file does not change its mind: the same answer, at once.
                     let found = self.files.iter().find(|file| file.tp == tp);
                     let answer = found.map(|file| Input::Watermarks(self.owned(file)));
-                    answer.into_iter().for_each(|answer| self.port.inbox.push(answer));
+                    answer
+                        .into_iter()
+                        .for_each(|answer| self.port.inbox.push(answer));
                 }
                 Command::CommitKafka { .. } => {}
                 Command::Leave => return Next::Leave,
@@ -237,7 +243,9 @@ impl Reader {
             let open = self.starts.len();
             match self.serve(Duration::ZERO) {
                 Next::Leave => return Next::Leave,
-                Next::Restarted if self.starts.len() != open || open == 0 => return Next::Restarted,
+                Next::Restarted if self.starts.len() != open || open == 0 => {
+                    return Next::Restarted;
+                }
                 _ => {}
             }
             if self.port.shutdown.is_cancelled() {
@@ -320,7 +328,10 @@ impl Lines {
         let mut plain = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
         let is_gzip = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
         let from: Box<dyn BufRead> = if is_gzip {
-            Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(plain)))
+            Box::new(BufReader::with_capacity(
+                1 << 18,
+                MultiGzDecoder::new(plain),
+            ))
         } else {
             Box::new(plain)
         };
@@ -385,7 +396,9 @@ fn is_ndjson(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| {
         let name = name.strip_suffix(".gz").unwrap_or(&name);
-        [".ndjson", ".jsonl"].iter().any(|ending| name.ends_with(ending))
+        [".ndjson", ".jsonl"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
     })
 }
 

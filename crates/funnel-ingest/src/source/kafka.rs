@@ -3,6 +3,7 @@
 //! librdkafka serves rebalances inside `poll`, so the thread never stops polling: while the core
 //! does not keep up the partitions are paused instead.
 
+mod assignment;
 mod context;
 mod options;
 mod targets;
@@ -13,21 +14,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, TopicPartitionList};
 use tracing::{debug, info, warn};
 
-use self::context::{Active, Context};
-use super::{Command, Port, Source};
+use self::context::Context;
+use super::{Port, Source};
 use crate::config::{Assignment, KafkaConfig};
 use crate::error::{ErrorKind, IngestError};
 use crate::message::{Input, Owned};
-use crate::record::{Epoch, Header, Record, Tp};
+use crate::record::{Header, Record, Tp};
 
 /// One batch for the core: large enough that queues cost nothing, small enough to move on.
 const BATCH_BYTES: usize = 1 << 20;
@@ -96,10 +95,11 @@ impl Reader {
     fn new(source: KafkaSource, port: Port) -> Result<Self, IngestError> {
         let client = options::consumer(&source.config, source.memory, source.until_end);
         let context = Context::new(port, options::session_timeout_ms(&client));
-        let consumer = BaseConsumer::from_config_and_context(&client, context).map_err(|error| {
-            IngestError::config("librdkafka does not take the options of [kafka]")
-                .with_source(error)
-        })?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&client, context).map_err(|error| {
+                IngestError::config("librdkafka does not take the options of [kafka]")
+                    .with_source(error)
+            })?;
         let now = Instant::now();
         Ok(Self {
             config: source.config,
@@ -253,116 +253,6 @@ impl Reader {
         }
     }
 
-    /// Does what the core asked; `false`: leave.
-    fn serve_commands(&mut self) -> Result<bool, IngestError> {
-        while let Some(command) = self.port().commands.pop(Duration::ZERO) {
-            match command {
-                Command::Start { tp, epoch, offset } => self.attach(tp, epoch, offset),
-                Command::Release(tp) => self.detach(&tp),
-                Command::Recheck(tp) => {
-                    let at = Instant::now() + RECHECK_AFTER;
-                    let mut shared = self.consumer.context().shared();
-                    if shared.owned.contains(&tp) {
-                        shared.pending.insert(tp, (at, true));
-                    }
-                }
-                Command::CommitKafka { offsets, version } => self.commit(&offsets, version),
-                Command::Leave => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    fn attach(&mut self, tp: Tp, epoch: Epoch, offset: i64) {
-        let was_active = {
-            let mut shared = self.consumer.context().shared();
-            if !shared.owned.contains(&tp) {
-                return;
-            }
-            let was_active = shared.forget(&tp);
-            let active = Active {
-                tp: tp.clone(),
-                epoch,
-                next: offset,
-                last_record: Instant::now(),
-            };
-            let partitions = shared.active.entry(Arc::clone(&tp.topic)).or_default();
-            partitions.insert(tp.partition, active);
-            was_active
-        };
-        info!(topic = &*tp.topic, partition = tp.partition, offset, "partition started");
-        self.reassign(&tp, was_active, Some(offset));
-    }
-
-    fn detach(&mut self, tp: &Tp) {
-        let was_active = self.consumer.context().shared().forget(tp);
-        if was_active {
-            self.reassign(tp, true, None);
-        }
-    }
-
-    /// Tells librdkafka about one partition. The cooperative protocol takes changes, the others
-    /// take the whole list, for which every position is known.
-    fn reassign(&mut self, tp: &Tp, was_active: bool, offset: Option<i64>) {
-        let done = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.reassign_one(tp, was_active, offset),
-            _ => {
-                let list = self.consumer.context().shared().positions();
-                list.and_then(|list| self.consumer.assign(&list))
-            }
-        };
-        if let Err(error) = done {
-            warn!(topic = &*tp.topic, partition = tp.partition, %error, "could not change the assignment, trying again");
-            let mut shared = self.consumer.context().shared();
-            shared.forget(tp);
-            let again = Instant::now() + ASK_AGAIN;
-            shared.pending.insert(tp.clone(), (again, false));
-        }
-        if self.paused {
-            self.pause();
-        }
-    }
-
-    fn reassign_one(
-        &self,
-        tp: &Tp,
-        was_active: bool,
-        offset: Option<i64>,
-    ) -> Result<(), KafkaError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&tp.topic, tp.partition);
-        if was_active {
-            self.consumer.incremental_unassign(&list)?;
-        }
-        if let Some(offset) = offset {
-            list.set_all_offsets(Offset::Offset(offset))?;
-            self.consumer.incremental_assign(&list)?;
-        }
-        Ok(())
-    }
-
-    /// For Kafka's lag tools only: never read by us. Positions in the lake only grow, so these do.
-    fn commit(&self, offsets: &[(Tp, i64)], version: i64) {
-        let mut list = TopicPartitionList::new();
-        let owned = &self.consumer.context().shared().owned;
-        for (tp, offset) in offsets.iter().filter(|(tp, _)| owned.contains(tp)) {
-            let mut element = list.add_partition(&tp.topic, tp.partition);
-            element.set_metadata(format!("delta:{version}"));
-            if let Err(error) = element.set_offset(Offset::Offset(*offset)) {
-                debug!(%error, "offset not committed to kafka");
-            }
-        }
-        if list.count() == 0 {
-            return;
-        }
-        let context = self.consumer.context();
-        context.open_commits.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            context.open_commits.fetch_sub(1, Ordering::Relaxed);
-            debug!(%error, "offsets not committed to kafka");
-        }
-    }
-
     /// Reads identity and watermarks of partitions that wait to be started.
     fn serve_pending(&mut self) -> Outcome {
         let now = Instant::now();
@@ -460,7 +350,10 @@ impl Reader {
         warn!("the broker refused a position, looking at all partitions again");
         let tps: Vec<Tp> = {
             let shared = self.consumer.context().shared();
-            shared.all_active().map(|active| active.tp.clone()).collect()
+            shared
+                .all_active()
+                .map(|active| active.tp.clone())
+                .collect()
         };
         self.consumer.context().drain(&tps);
         self.identities.clear();
@@ -482,7 +375,9 @@ impl Reader {
             warn!(reason, "kafka is not well");
         }
         if self.until_end && since.elapsed() > UNREACHABLE_MAX {
-            return Err(IngestError::unavailable(format!("kafka is not well: {reason}")));
+            return Err(IngestError::unavailable(format!(
+                "kafka is not well: {reason}"
+            )));
         }
         self.port().health.kafka(Some(reason));
         Ok(())

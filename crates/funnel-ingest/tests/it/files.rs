@@ -28,7 +28,9 @@ async fn files_plain_and_gzip_are_read_once_and_read_on_when_they_grow() {
     let gzip = folder.path().join("b.ndjson.gz");
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let wrapped = "{\"key\":\"k\",\"valueBase64\":null}\n{\"key\":null,\"valueBase64\":\"AAE=\"}\n";
-    encoder.write_all(format!("{}\n{wrapped}", page(100)).as_bytes()).expect("packed");
+    encoder
+        .write_all(format!("{}\n{wrapped}", page(100)).as_bytes())
+        .expect("packed");
     std::fs::write(&gzip, encoder.finish().expect("packed")).expect("written");
     let place = place().await;
 
@@ -40,12 +42,18 @@ async fn files_plain_and_gzip_are_read_once_and_read_on_when_they_grow() {
     let again = ingest(&place.lake, &[&plain, &gzip]).await;
     assert_eq!(again.totals, Default::default());
 
-    let mut grown = std::fs::OpenOptions::new().append(true).open(&plain).expect("open");
-    grown.write_all((page(200) + "\n").as_bytes()).expect("written");
+    let mut grown = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&plain)
+        .expect("open");
+    grown
+        .write_all((page(200) + "\n").as_bytes())
+        .expect("written");
     let rest = ingest(&place.lake, &[&plain]).await;
     assert_eq!(rest.totals.accepted, 1);
     let events = coordinates(place.lake.events(), &place.lake).await;
-    assert!(events.contains(&(0, 22, None)), "the line number is the offset");
+    let line = ("file:a.ndjson".to_owned(), 0, 22, None);
+    assert!(events.contains(&line), "the line number is the offset");
     audited(&place.lake).await;
 }
 

@@ -16,16 +16,26 @@ async fn a_drain_stores_every_record_once_and_a_second_one_adds_nothing() {
     cluster.flush();
     let place = place().await;
 
-    let first = drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
+    let first = drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
     assert_eq!(first.totals.accepted, 1000);
     assert_eq!(first.totals.tombstone, 1);
     assert_eq!(first.totals.rejected, 2);
-    let second = drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
+    let second = drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
     assert_eq!(second.totals.accepted, 0);
     assert_eq!(second.totals.commits, 0);
 
-    assert_eq!(coordinates(place.lake.events(), &place.lake).await.len(), 1000);
-    assert_eq!(coordinates(place.lake.rejects(), &place.lake).await.len(), 2);
+    assert_eq!(
+        coordinates(place.lake.events(), &place.lake).await.len(),
+        1000
+    );
+    assert_eq!(
+        coordinates(place.lake.rejects(), &place.lake).await.len(),
+        2
+    );
     audited(&place.lake).await;
 }
 
@@ -51,10 +61,14 @@ async fn duplicates_are_dropped_across_a_restart() {
     cluster.send_pages(0, 0..10);
     cluster.flush();
     let place = place().await;
-    drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
+    drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
     cluster.send_pages(0, 5..15);
     cluster.flush();
-    let summary = drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
+    let summary = drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
     assert_eq!(summary.totals.duplicate, 5);
     assert_eq!(summary.totals.accepted, 5);
     audited(&place.lake).await;
@@ -69,16 +83,32 @@ async fn a_shutdown_commits_what_was_read_and_the_next_run_goes_on() {
     let mut slow = config(&cluster.brokers(), "");
     slow.flush.age = Duration::from_secs(3600);
     let shutdown = CancellationToken::new();
-    let run = Ingest::start(slow, place.lake.clone(), shutdown.clone(), Options::default())
-        .await
-        .expect("started");
+    let run = Ingest::start(
+        slow,
+        place.lake.clone(),
+        shutdown.clone(),
+        Options::default(),
+    )
+    .await
+    .expect("started");
     let mut progress = run.progress();
-    progress.wait_for(|now| now.consumed > 0).await.expect("running");
+    progress
+        .wait_for(|now| now.consumed > 0)
+        .await
+        .expect("running");
     shutdown.cancel();
     let first = run.finished().await.expect("ended in order");
-    assert!(first.totals.accepted > 0 && first.totals.commits == 1, "{first:?}");
-    drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
-    assert_eq!(coordinates(place.lake.events(), &place.lake).await.len(), 500);
+    assert!(
+        first.totals.accepted > 0 && first.totals.commits == 1,
+        "{first:?}"
+    );
+    drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
+    assert_eq!(
+        coordinates(place.lake.events(), &place.lake).await.len(),
+        500
+    );
     audited(&place.lake).await;
 }
 
@@ -91,7 +121,12 @@ async fn two_owners_of_the_same_partition_store_every_record_once() {
     for _ in 0..2 {
         // The same static assignment twice: a misconfiguration that must not cost a row.
         let config = config(&cluster.brokers(), "");
-        let run = Ingest::start(config, place.lake.clone(), shutdown.clone(), Options::default());
+        let run = Ingest::start(
+            config,
+            place.lake.clone(),
+            shutdown.clone(),
+            Options::default(),
+        );
         runs.push(run.await.expect("started"));
     }
     for step in 0..20 {
@@ -108,8 +143,13 @@ async fn two_owners_of_the_same_partition_store_every_record_once() {
     for run in runs {
         fenced += run.finished().await.expect("ended in order").totals.fenced;
     }
-    drain(config(&cluster.brokers(), ""), &place.lake).await.expect("drained");
-    assert_eq!(coordinates(place.lake.events(), &place.lake).await.len(), 1000);
+    drain(config(&cluster.brokers(), ""), &place.lake)
+        .await
+        .expect("drained");
+    assert_eq!(
+        coordinates(place.lake.events(), &place.lake).await.len(),
+        1000
+    );
     assert!(fenced > 0, "the two never met");
     audited(&place.lake).await;
 }
@@ -122,15 +162,26 @@ async fn the_http_port_tells_life_readiness_and_numbers() {
     let place = place().await;
     let shutdown = CancellationToken::new();
     let config = config(&cluster.brokers(), "[http]\nlisten = \"127.0.0.1:0\"\n");
-    let run = Ingest::start(config, place.lake.clone(), shutdown.clone(), Options::default())
-        .await
-        .expect("started");
+    let run = Ingest::start(
+        config,
+        place.lake.clone(),
+        shutdown.clone(),
+        Options::default(),
+    )
+    .await
+    .expect("started");
     let mut progress = run.progress();
-    progress.wait_for(|now| now.event_rows == 5).await.expect("running");
+    progress
+        .wait_for(|now| now.event_rows == 5)
+        .await
+        .expect("running");
     let address = run.http().expect("an address");
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
     let ready = get(address, "/readyz").await;
-    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("\"kafka_connected\""), "{ready}");
+    assert!(
+        ready.starts_with("HTTP/1.1 200") && ready.contains("\"kafka_connected\""),
+        "{ready}"
+    );
     let metrics = get(address, "/metrics").await;
     assert!(
         metrics.contains("funnel_ingest_rows_written_total{table=\"events\"} 5"),
@@ -164,7 +215,9 @@ async fn a_topic_that_does_not_exist_is_unavailable_for_a_drain() {
 
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut socket = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let mut socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connected");
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();

@@ -51,7 +51,10 @@ impl Cluster {
         if let Some(value) = value {
             record = record.payload(value);
         }
-        self.producer.send(record).map_err(|(error, _)| error).expect("queued");
+        self.producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .expect("queued");
     }
 
     pub(crate) fn send_pages(&self, partition: i32, numbers: std::ops::Range<u64>) {
@@ -81,7 +84,9 @@ impl Cluster {
     }
 
     pub(crate) fn flush(&self) {
-        self.producer.flush(Duration::from_secs(20)).expect("delivered");
+        self.producer
+            .flush(Duration::from_secs(20))
+            .expect("delivered");
     }
 }
 
@@ -92,6 +97,11 @@ pub(crate) struct Place {
 }
 
 pub(crate) async fn place() -> Place {
+    // Shown for failed tests only; `RUST_LOG` chooses.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let folder = TempDir::new().expect("folder");
     let url = folder.path().join("lake");
     let lake = Lake::create_or_open(url.to_str().expect("utf-8"))
@@ -123,18 +133,25 @@ pub(crate) async fn drain(config: IngestConfig, lake: &Lake) -> Result<Summary, 
         .await
 }
 
-/// Partition and offset of every row of a table; fails when one is there twice.
-pub(crate) async fn coordinates(table: &DeltaLog, lake: &Lake) -> BTreeSet<(i32, i64, Option<i32>)> {
+/// Topic, partition, offset and entry of a row.
+pub(crate) type Coordinate = (String, i32, i64, Option<i32>);
+
+/// The coordinates of every row of a table; fails when one is there twice.
+pub(crate) async fn coordinates(table: &DeltaLog, lake: &Lake) -> BTreeSet<Coordinate> {
     let mut seen = BTreeSet::new();
     for batch in rows(table, lake).await {
         let column = |name: &str| batch.column_by_name(name).expect("column");
-        let partitions = column("kafka_partition").as_primitive::<Int32Type>().clone();
+        let topics = column("kafka_topic").as_string::<i32>().clone();
+        let partitions = column("kafka_partition")
+            .as_primitive::<Int32Type>()
+            .clone();
         let offsets = column("kafka_offset").as_primitive::<Int64Type>().clone();
         let entries = column("entry_index").as_primitive::<Int32Type>().clone();
         for row in 0..batch.num_rows() {
             let entry = entries.iter().nth(row).flatten();
-            let place = (partitions.value(row), offsets.value(row), entry);
-            assert!(seen.insert(place), "{place:?} is there twice");
+            let topic = topics.value(row).to_owned();
+            let place = (topic, partitions.value(row), offsets.value(row), entry);
+            assert!(seen.insert(place.clone()), "{place:?} is there twice");
         }
     }
     seen

@@ -125,7 +125,9 @@ impl Context {
     fn revoke(&self, consumer: &BaseConsumer<Self>, tps: Vec<Tp>) {
         let lost = consumer.assignment_lost();
         info!(partitions = tps.len(), lost, "partitions revoked");
-        self.port.metrics.rebalanced(if lost { "lost" } else { "revoke" });
+        self.port
+            .metrics
+            .rebalanced(if lost { "lost" } else { "revoke" });
         let leaving = self.leaving.load(Ordering::Relaxed);
         if !lost && !leaving {
             self.drain(&tps);
@@ -187,7 +189,10 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        let up = statistics
+            .brokers
+            .values()
+            .any(|broker| broker.state == "UP");
         if up {
             self.port.health.kafka(None);
         }
@@ -231,6 +236,8 @@ impl ConsumerContext for Context {
         }
         let _ = self
             .open_commits
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                open.checked_sub(1)
+            });
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn consumer(config: &KafkaConfig, memory: u64, until_end: bool) -> Cl
         .set("session.timeout.ms", "45000")
         .set("max.poll.interval.ms", "300000")
         .set("topic.metadata.refresh.interval.ms", "30000")
-        .set("statistics.interval.ms", if until_end { "1000" } else { "5000" });
+        .set(
+            "statistics.interval.ms",
+            if until_end { "1000" } else { "5000" },
+        );
     for (name, value) in &config.options {
         client.set(name, value);
     }

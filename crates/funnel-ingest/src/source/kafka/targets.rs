@@ -75,7 +75,10 @@ impl Reader {
                 let code = RDKafkaErrorCode::from(code);
                 return Err(format!("topic `{topic}`: {code}"));
             }
-            let partitions = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
+            let partitions = found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id);
             tps.extend(
                 partitions
                     .filter(|partition| self.is_mine(*partition))
@@ -139,14 +142,21 @@ impl Reader {
                 .filter(|active| now.duration_since(active.last_record) > QUIET)
                 .filter_map(|active| {
                     let target = *self.targets.get(&active.tp)?;
-                    (active.next < target).then(|| (active.tp.clone(), active.epoch, active.next, target))
+                    (active.next < target)
+                        .then(|| (active.tp.clone(), active.epoch, active.next, target))
                 })
                 .collect()
         };
         for (tp, epoch, next, target) in quiet {
             match self.has_ended(&tp, next) {
                 Ok(true) => {
-                    info!(topic = &*tp.topic, partition = tp.partition, next, target, "no record before the end");
+                    info!(
+                        topic = &*tp.topic,
+                        partition = tp.partition,
+                        next,
+                        target,
+                        "no record before the end"
+                    );
                     if let Some(active) = self.consumer.context().shared().active_mut(&tp) {
                         active.next = active.next.max(target);
                     }

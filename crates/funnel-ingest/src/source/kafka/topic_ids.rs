@@ -35,7 +35,9 @@ pub(super) fn topic_identity<C: ConsumerContext>(
     }
     match consumer.client().fetch_cluster_id(timeout) {
         Some(id) if !id.is_empty() => Ok(id.replace('/', "_")),
-        _ => Err(failed("the broker gives neither a topic id nor a cluster id".to_owned())),
+        _ => Err(failed(
+            "the broker gives neither a topic id nor a cluster id".to_owned(),
+        )),
     }
 }
 
@@ -48,7 +50,10 @@ struct Request {
 }
 
 impl Drop for Request {
-    #[expect(unsafe_code, reason = "releases what librdkafka allocated; see the module")]
+    #[expect(
+        unsafe_code,
+        reason = "releases what librdkafka allocated; see the module"
+    )]
     fn drop(&mut self) {
         // SAFETY: every pointer is null or came from the matching constructor, and is released
         // once. The event goes before the queue that it came from.
@@ -69,7 +74,10 @@ impl Drop for Request {
     }
 }
 
-#[expect(unsafe_code, reason = "DescribeTopics has no safe binding; see the module")]
+#[expect(
+    unsafe_code,
+    reason = "DescribeTopics has no safe binding; see the module"
+)]
 fn describe<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -111,12 +119,8 @@ fn describe<C: ConsumerContext>(
         );
         if let Some(broker) = broker {
             // Refused: the controller is asked instead.
-            let _ = sys::rd_kafka_AdminOptions_set_broker(
-                request.options,
-                broker,
-                ptr::null_mut(),
-                0,
-            );
+            let _ =
+                sys::rd_kafka_AdminOptions_set_broker(request.options, broker, ptr::null_mut(), 0);
         }
         sys::rd_kafka_DescribeTopics(client, request.topics, request.options, request.queue);
         request.event = sys::rd_kafka_queue_poll(request.queue, millis);
@@ -129,7 +133,10 @@ fn describe<C: ConsumerContext>(
 
 /// # Safety
 /// `event` is a live event of librdkafka.
-#[expect(unsafe_code, reason = "reads the answer in librdkafka's memory; see the module")]
+#[expect(
+    unsafe_code,
+    reason = "reads the answer in librdkafka's memory; see the module"
+)]
 unsafe fn read_answer(event: *mut sys::rd_kafka_event_t) -> Result<Option<String>, String> {
     use sys::rd_kafka_resp_err_t as Code;
     // SAFETY: the event is live; what it owns is only read, and copied before this returns.
@@ -172,6 +179,10 @@ unsafe fn read_answer(event: *mut sys::rd_kafka_event_t) -> Result<Option<String
         }
         let text = std::ffi::CStr::from_ptr(text).to_string_lossy();
         // URL-safe, as Kafka's own tools print it; the plain alphabet has a slash.
-        Ok(Some(text.trim_end_matches('=').replace('+', "-").replace('/', "_")))
+        Ok(Some(
+            text.trim_end_matches('=')
+                .replace('+', "-")
+                .replace('/', "_"),
+        ))
     }
 }
