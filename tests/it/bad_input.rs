@@ -49,7 +49,7 @@ fn bad_records() -> Vec<(Vec<u8>, &'static str)> {
             swapped("1709560800000", "\"9999-12-31T00:00:00Z\""),
             "E_FIELD_RANGE",
         ),
-        (swapped(r#"{"active":true}"#, "\"text\""), "E_FIELD_TYPE"),
+        (swapped(r#"{"active":true}"#, "\"text\""), "E_NOT_OBJECT"),
     ]
 }
 
