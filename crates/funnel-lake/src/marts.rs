@@ -78,7 +78,9 @@ impl Mart {
         let batch_id = Uuid::new_v4().to_string();
         let files = blocking(move || encode_files(&rows, &table, &batch_id)).await?;
         let replaced = self.swap(value, &files).await;
-        if replaced.is_err() {
+        // After any other error the entry may be there all the same, and name the files.
+        let refused = |e: &LakeError| matches!(e.kind(), ErrorKind::Config | ErrorKind::Conflict);
+        if replaced.as_ref().err().is_some_and(refused) {
             discard_files(&self.table, &files);
         }
         replaced
@@ -87,7 +89,9 @@ impl Mart {
     async fn swap(&self, value: &str, files: &[DataFile]) -> Result<i64> {
         let column = self.table.partition_column().unwrap_or_default();
         let stray = files.iter().find(|file| {
-            file.partition.as_ref().is_none_or(|(_, found)| found != value)
+            file.partition
+                .as_ref()
+                .is_none_or(|(_, found)| found != value)
         });
         if let Some(file) = stray {
             return Err(LakeError::config(format!(
@@ -108,7 +112,12 @@ impl Mart {
                 LakeError::corrupt(format!("version {version} is negative")).with_source(e)
             })?;
             let entry = self.entry(column, value, actions)?;
-            if self.table.location().create(&entry_path(number), entry).await? {
+            if self
+                .table
+                .location()
+                .create(&entry_path(number), entry)
+                .await?
+            {
                 return Ok(version);
             }
         }
@@ -129,13 +138,15 @@ impl Mart {
             predicate: Some(format!("{column} = '{value}'")),
         };
         let info = HashMap::from([("code".to_owned(), env!("CARGO_PKG_VERSION").into())]);
-        CommitData::new(actions, operation, info, Vec::new()).get_bytes().map_err(|e| {
-            LakeError::internal(format!(
-                "could not describe {column}={value} of mart `{}`",
-                self.table.name()
-            ))
-            .with_source(e)
-        })
+        CommitData::new(actions, operation, info, Vec::new())
+            .get_bytes()
+            .map_err(|e| {
+                LakeError::internal(format!(
+                    "could not describe {column}={value} of mart `{}`",
+                    self.table.name()
+                ))
+                .with_source(e)
+            })
     }
 }
 
@@ -182,7 +193,9 @@ mod tests {
     }
 
     async fn mart(dir: &tempfile::TempDir) -> Mart {
-        let lake = Lake::create_or_open(dir.path().to_str().unwrap()).await.unwrap();
+        let lake = Lake::create_or_open(dir.path().to_str().unwrap())
+            .await
+            .unwrap();
         lake.mart("daily", schema(), "date").await.unwrap()
     }
 
@@ -191,7 +204,12 @@ mod tests {
         let mut found: Vec<_> = snapshot
             .files()
             .iter()
-            .map(|f| (f.partition_values["date"].clone().unwrap(), f.num_records.unwrap()))
+            .map(|f| {
+                (
+                    f.partition_values["date"].clone().unwrap(),
+                    f.num_records.unwrap(),
+                )
+            })
             .collect();
         found.sort();
         found
@@ -201,12 +219,20 @@ mod tests {
     async fn a_partition_is_replaced_and_the_others_stay() {
         let dir = tempfile::tempdir().unwrap();
         let mart = mart(&dir).await;
-        mart.replace_partition("1970-01-02", rows(1, &[1, 2])).await.unwrap();
-        mart.replace_partition("1970-01-03", rows(2, &[3])).await.unwrap();
-        mart.replace_partition("1970-01-02", rows(1, &[4, 5, 6])).await.unwrap();
+        mart.replace_partition("1970-01-02", rows(1, &[1, 2]))
+            .await
+            .unwrap();
+        mart.replace_partition("1970-01-03", rows(2, &[3]))
+            .await
+            .unwrap();
+        mart.replace_partition("1970-01-02", rows(1, &[4, 5, 6]))
+            .await
+            .unwrap();
         let expected = [("1970-01-02".to_owned(), 3), ("1970-01-03".to_owned(), 1)];
         assert_eq!(counted(&mart).await, expected);
-        mart.replace_partition("1970-01-02", Vec::new()).await.unwrap();
+        mart.replace_partition("1970-01-02", Vec::new())
+            .await
+            .unwrap();
         assert_eq!(counted(&mart).await, [("1970-01-03".to_owned(), 1)]);
     }
 
@@ -214,7 +240,10 @@ mod tests {
     async fn rows_of_another_partition_change_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mart = mart(&dir).await;
-        let error = mart.replace_partition("1970-01-03", rows(1, &[1])).await.unwrap_err();
+        let error = mart
+            .replace_partition("1970-01-03", rows(1, &[1]))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert_eq!(counted(&mart).await, []);
     }
