@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{AsArray, ListArray, RecordBatch, StringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
@@ -10,7 +11,7 @@ use super::*;
 use crate::testing::{
     Row, TestLake, accepted, advance, append, batch, event_files, key, place, row,
 };
-use crate::{Commit, Lake};
+use crate::{Commit, Lake, encode_files};
 
 async fn context(lake: &Lake) -> SessionContext {
     let context = SessionContext::new();
@@ -99,6 +100,43 @@ async fn what_is_read_is_what_was_written() {
         assert_eq!(&cast(left), &cast(right), "{name}");
     }
     assert_eq!(number(&context, "SELECT count(*) FROM events").await, 8);
+}
+
+#[tokio::test]
+async fn lists_come_back_from_rows_as_the_decoder_builds_them() {
+    let lake = TestLake::new().await;
+    let schema = funnel_events::events_schema();
+    let plain = batch(&schema, &[row(0, 0), row(0, 1)], "b1");
+    let at = schema.index_of("sections").unwrap();
+    let DataType::List(item) = schema.field(at).data_type() else {
+        panic!("sections is a list");
+    };
+    let values = StringArray::from(vec!["home", "shoes"]);
+    let lengths = OffsetBuffer::from_lengths([2, 0]);
+    let sections = ListArray::new(Arc::clone(item), lengths, Arc::new(values), None);
+    let mut columns = plain.columns().to_vec();
+    columns[at] = Arc::new(sections);
+    let rows = RecordBatch::try_new(schema, columns).unwrap();
+    let commit = Commit {
+        files: encode_files(&[rows], lake.lake.events(), "b1").unwrap(),
+        advances: vec![advance(0, 0..2)],
+        batch_id: "b1".to_owned(),
+        ledger: vec![accepted(0, 0..2)],
+    };
+    lake.lake.events().commit(commit).await.unwrap();
+    let context = context(&lake.lake).await;
+    let read = query(
+        &context,
+        "SELECT sections FROM events ORDER BY kafka_offset",
+    )
+    .await;
+    let text = pretty_format_batches(&read).unwrap().to_string();
+    assert!(
+        text.contains("[home, shoes]") && text.contains("[] "),
+        "{text}"
+    );
+    let sql = "SELECT count(*) FROM events WHERE array_has(sections, 'shoes')";
+    assert_eq!(number(&context, sql).await, 1);
 }
 
 #[tokio::test]
