@@ -2,7 +2,11 @@
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use funnel_events::{Event, EventType, EventsBuilder, Flow, RecordOrigin, Stamp};
+use funnel_datagen::message::Message;
+use funnel_events::{
+    Decoded, Decoder, DecoderConfig, Entry, Event, EventType, EventsBuilder, Flow, RecordOrigin,
+    Stamp,
+};
 
 use crate::session::{QueryOptions, QuerySession};
 
@@ -189,4 +193,39 @@ pub(crate) async fn rows(session: &QuerySession, sql: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Messages as they would lie in the lake, every one decoded and no duplicate removed; and how many
+/// entries were refused.
+pub(crate) fn decoded(messages: impl IntoIterator<Item = Message>) -> (RecordBatch, usize) {
+    let decoder = Decoder::new(DecoderConfig::default());
+    let mut builder = EventsBuilder::new();
+    let mut rejects = 0;
+    for (offset, message) in messages.into_iter().enumerate() {
+        let value = message.value.as_deref();
+        let Decoded::Entries(entries) = decoder.decode(value) else {
+            continue;
+        };
+        let origin = RecordOrigin {
+            topic: message.topic,
+            topic_uuid: "u",
+            partition: 0,
+            offset: i64::try_from(offset).expect("offset"),
+            timestamp_ms: Some(message.timestamp_ms),
+            key: Some(&message.key),
+            headers: &[],
+            value,
+        };
+        for entry in entries {
+            match entry {
+                Entry::Event(event) => builder.append(&event, &origin),
+                Entry::Reject(_) => rejects += 1,
+            }
+        }
+    }
+    let stamp = Stamp {
+        batch_id: "b",
+        ingested_us: 0,
+    };
+    (builder.finish(&stamp), rejects)
 }

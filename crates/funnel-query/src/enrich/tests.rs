@@ -8,6 +8,7 @@ mod chats;
 mod golden;
 mod links;
 mod sessions;
+mod simulated;
 
 #[tokio::test]
 async fn every_view_answers_over_no_events_at_all() {

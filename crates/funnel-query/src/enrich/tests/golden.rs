@@ -1,56 +1,16 @@
 //! The golden scenario, decoded from its messages, in every disguise.
 
-use arrow::array::RecordBatch;
 use funnel_datagen::golden::{self, Variant};
-use funnel_datagen::message::Message;
-use funnel_events::{
-    Decoded, Decoder, DecoderConfig, Entry, EventsBuilder, RecordOrigin, Stamp,
-};
 
-use crate::fixture::rows;
+use crate::fixture::{decoded, rows};
 use crate::session::{QueryOptions, QuerySession};
-
-/// The scenario as it would lie in the lake, every message decoded and nothing removed.
-fn decoded(messages: &[Message]) -> RecordBatch {
-    let decoder = Decoder::new(DecoderConfig::default());
-    let mut builder = EventsBuilder::new();
-    for (offset, message) in messages.iter().enumerate() {
-        let value = message.value.as_deref();
-        let Decoded::Entries(entries) = decoder.decode(value) else {
-            continue;
-        };
-        let origin = RecordOrigin {
-            topic: message.topic,
-            topic_uuid: "u",
-            partition: 0,
-            offset: i64::try_from(offset).expect("offset"),
-            timestamp_ms: Some(message.timestamp_ms),
-            key: Some(&message.key),
-            headers: &[],
-            value,
-        };
-        for entry in entries {
-            match entry {
-                Entry::Event(event) => builder.append(&event, &origin),
-                Entry::Reject(reject) => {
-                    let text = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
-                    panic!("{reject:?}\n{text}")
-                }
-            }
-        }
-    }
-    let stamp = Stamp {
-        batch_id: "b",
-        ingested_us: 0,
-    };
-    builder.finish(&stamp)
-}
 
 /// One session per disguise: planning the views takes longer than all of their answers.
 #[tokio::test]
 async fn facts_outcomes_and_legs_are_the_same_in_every_disguise() {
     for (name, variant) in Variant::all() {
-        let batch = decoded(&golden::messages(variant));
+        let (batch, rejects) = decoded(golden::messages(variant));
+        assert_eq!(rejects, 0, "{name}");
         let session = QuerySession::from_batches(vec![batch], QueryOptions::default())
             .await
             .expect("session");
