@@ -3,6 +3,8 @@
 mod support;
 
 mod builders;
+mod identity;
+mod privacy;
 mod robustness;
 mod samples;
 mod schemas;
