@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 
 use crate::commit::OffsetKey;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::rows;
+use crate::rows::{self, Place};
 use crate::storage::blocking;
 use crate::table::DeltaLog;
 
@@ -48,17 +48,13 @@ impl Lake {
         to: i64,
     ) -> Result<HashSet<Coordinate>> {
         let mut found = HashSet::new();
-        let columns = &COORDINATES;
-        for rows in matching(self.rejects(), key, from..to, columns).await? {
-            let entries = rows::column(&rows.batch, "entry_index")?;
-            let entries = entries
-                .as_primitive_opt::<Int32Type>()
-                .ok_or_else(|| rows::wrong_column("entry_index"))?;
-            found.extend(
-                rows.hits.iter().map(|&(row, offset)| {
-                    (offset, entries.is_valid(row).then(|| entries.value(row)))
-                }),
-            );
+        for batch in rows_at(self.rejects(), key, from..to, &COORDINATES).await? {
+            let offsets = numbers::<Int64Type>(&batch, "kafka_offset")?;
+            let entries = numbers::<Int32Type>(&batch, "entry_index")?;
+            found.extend((0..batch.num_rows()).map(|row| {
+                let entry = entries.is_valid(row).then(|| entries.value(row));
+                (offsets.value(row), entry)
+            }));
         }
         Ok(found)
     }
@@ -71,61 +67,47 @@ impl Lake {
         to: i64,
     ) -> Result<Vec<RecentEvent>> {
         let mut found = Vec::new();
-        for rows in matching(self.events(), key, from..to, &IDENTITIES).await? {
-            rows.take_events(&mut found)?;
+        for batch in rows_at(self.events(), key, from..to, &IDENTITIES).await? {
+            take_events(&batch, &mut found)?;
         }
         found.sort_by_key(|event| (event.offset, event.entry_index));
         Ok(found)
     }
 }
 
-const COORDINATES: [&str; 4] = [
-    "topic_uuid",
-    "kafka_partition",
-    "kafka_offset",
-    "entry_index",
-];
+const COORDINATES: [&str; 2] = ["kafka_offset", "entry_index"];
 
-const IDENTITIES: [&str; 9] = [
+const IDENTITIES: [&str; 7] = [
     "event_id",
     "content_hash",
     "producer_event_id",
     "source_system",
     "received_time",
-    "topic_uuid",
-    "kafka_partition",
     "kafka_offset",
     "entry_index",
 ];
 
-/// Rows of one batch that belong to the wanted range: row number and offset.
-struct Matching {
-    batch: RecordBatch,
-    hits: Vec<(usize, i64)>,
-}
-
-async fn matching(
+/// The rows at `place`, from the files that may hold some.
+async fn rows_at(
     table: &DeltaLog,
     key: &OffsetKey,
     offsets: Range<i64>,
     columns: &'static [&'static str],
-) -> Result<Vec<Matching>> {
+) -> Result<Vec<RecordBatch>> {
     if offsets.is_empty() {
         return Ok(Vec::new());
     }
     let snapshot = table.load().await?;
-    let (topic_uuid, partition) = (key.topic_uuid.clone(), key.partition);
+    let place = Place {
+        topic_uuid: key.topic_uuid.clone(),
+        partition: key.partition,
+        offsets,
+    };
     blocking(move || {
         let mut found = Vec::new();
         for file in snapshot.files() {
-            if !rows::may_hold(file, &topic_uuid, partition, &offsets) {
-                continue;
-            }
-            for batch in rows::read_offsets(&snapshot, file, columns, &offsets)? {
-                let hits = hits(&batch, &topic_uuid, partition, &offsets)?;
-                if !hits.is_empty() {
-                    found.push(Matching { batch, hits });
-                }
+            if rows::may_hold(file, &place) {
+                found.extend(rows::read_at(&snapshot, file, columns, &place)?);
             }
         }
         Ok(found)
@@ -133,60 +115,35 @@ async fn matching(
     .await
 }
 
-fn hits(
-    batch: &RecordBatch,
-    topic_uuid: &str,
-    partition: i32,
-    offsets: &Range<i64>,
-) -> Result<Vec<(usize, i64)>> {
-    let uuids = rows::texts(batch, "topic_uuid")?;
-    let partitions = rows::column(batch, "kafka_partition")?
-        .as_primitive_opt::<Int32Type>()
-        .ok_or_else(|| rows::wrong_column("kafka_partition"))?;
-    let stored = rows::column(batch, "kafka_offset")?
-        .as_primitive_opt::<Int64Type>()
-        .ok_or_else(|| rows::wrong_column("kafka_offset"))?;
-    Ok(stored
-        .values()
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|&(row, offset)| {
-            offsets.contains(&offset)
-                && partitions.value(row) == partition
-                && uuids.value(row) == topic_uuid
-        })
-        .collect())
+fn numbers<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a PrimitiveArray<T>> {
+    rows::column(batch, name)?
+        .as_primitive_opt::<T>()
+        .ok_or_else(|| rows::wrong_column(name))
 }
 
-impl Matching {
-    fn take_events(&self, found: &mut Vec<RecentEvent>) -> Result<()> {
-        let batch = &self.batch;
-        let ids = rows::texts(batch, "event_id")?;
-        let producer_ids = rows::texts(batch, "producer_event_id")?;
-        let sources = rows::texts(batch, "source_system")?;
-        let hashes = rows::column(batch, "content_hash")?
-            .as_primitive_opt::<Int64Type>()
-            .ok_or_else(|| rows::wrong_column("content_hash"))?;
-        let entries = rows::column(batch, "entry_index")?
-            .as_primitive_opt::<Int32Type>()
-            .ok_or_else(|| rows::wrong_column("entry_index"))?;
-        let times = rows::column(batch, "received_time")?
-            .as_primitive_opt::<TimestampMicrosecondType>()
-            .ok_or_else(|| rows::wrong_column("received_time"))?;
-        for &(row, offset) in &self.hits {
-            found.push(RecentEvent {
-                event_id: parse_event_id(ids.value(row))?,
-                content_hash: hashes.value(row),
-                producer_event_id: rows::text_at(producer_ids, row).map(str::to_owned),
-                source_system: sources.value(row).to_owned(),
-                entry_index: entries.is_valid(row).then(|| entries.value(row)),
-                offset,
-                received_time: times.value(row),
-            });
-        }
-        Ok(())
+fn take_events(batch: &RecordBatch, found: &mut Vec<RecentEvent>) -> Result<()> {
+    let ids = rows::texts(batch, "event_id")?;
+    let producer_ids = rows::texts(batch, "producer_event_id")?;
+    let sources = rows::texts(batch, "source_system")?;
+    let hashes = numbers::<Int64Type>(batch, "content_hash")?;
+    let entries = numbers::<Int32Type>(batch, "entry_index")?;
+    let offsets = numbers::<Int64Type>(batch, "kafka_offset")?;
+    let times = numbers::<TimestampMicrosecondType>(batch, "received_time")?;
+    for row in 0..batch.num_rows() {
+        found.push(RecentEvent {
+            event_id: parse_event_id(ids.value(row))?,
+            content_hash: hashes.value(row),
+            producer_event_id: rows::text_at(producer_ids, row).map(str::to_owned),
+            source_system: sources.value(row).to_owned(),
+            entry_index: entries.is_valid(row).then(|| entries.value(row)),
+            offset: offsets.value(row),
+            received_time: times.value(row),
+        });
     }
+    Ok(())
 }
 
 fn parse_event_id(text: &str) -> Result<[u8; 16]> {

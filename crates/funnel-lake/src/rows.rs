@@ -2,16 +2,30 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use serde::Deserialize;
 
-use crate::error::{LakeError, Result};
+use crate::error::{Cause, LakeError, Result};
 use crate::table::{FileEntry, Snapshot};
+
+/// A range of offsets of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) topic_uuid: String,
+    pub(crate) partition: i32,
+    pub(crate) offsets: Range<i64>,
+}
+
+/// The columns that say where a row belongs.
+const PLACE: [&str; 3] = ["topic_uuid", "kafka_partition", "kafka_offset"];
 
 /// Reads the columns `names` (all if `None`) of a file. Partition columns are not in files.
 pub(crate) fn read(
@@ -19,80 +33,122 @@ pub(crate) fn read(
     file: &FileEntry,
     names: Option<&[&str]>,
 ) -> Result<Vec<RecordBatch>> {
-    read_where(snapshot, file, names, |_| true)
-}
-
-/// The same for the row groups whose range of `kafka_offset` meets `offsets`.
-pub(crate) fn read_offsets(
-    snapshot: &Snapshot,
-    file: &FileEntry,
-    names: &[&str],
-    offsets: &Range<i64>,
-) -> Result<Vec<RecordBatch>> {
-    read_where(snapshot, file, Some(names), |bounds| {
-        bounds.is_none_or(|(low, high)| low < offsets.end && high >= offsets.start)
-    })
-}
-
-fn read_where(
-    snapshot: &Snapshot,
-    file: &FileEntry,
-    names: Option<&[&str]>,
-    keep: impl Fn(Option<(i64, i64)>) -> bool,
-) -> Result<Vec<RecordBatch>> {
-    let path = snapshot
-        .location()
-        .local_file(&file.path)
-        .ok_or_else(|| LakeError::config("files can be read from a lake on a local disk only"))?;
-    let failed = |e: ParquetError| {
-        LakeError::corrupt(format!("could not read the file `{}`", path.display())).with_source(e)
-    };
-    let opened = File::open(&path).map_err(|e| failed(e.into()))?;
-    let metadata = ArrowReaderMetadata::load(&opened, Default::default()).map_err(failed)?;
-    let groups = groups_to_read(&metadata, keep);
-    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, metadata)
-        .with_row_groups(groups);
+    let source = Source::open(snapshot, file)?;
+    let mut builder = source.builder()?;
     if let Some(names) = names {
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
         builder = builder.with_projection(mask);
     }
-    builder
-        .build()
-        .map_err(failed)?
-        .map(|batch| batch.map_err(|e| failed(e.into())))
-        .collect()
+    source.collect(builder)
 }
 
-fn groups_to_read(
-    metadata: &ArrowReaderMetadata,
-    keep: impl Fn(Option<(i64, i64)>) -> bool,
-) -> Vec<usize> {
-    let groups = metadata.metadata().row_groups();
-    let bounds = |group: &parquet::file::metadata::RowGroupMetaData| {
-        let column = group
-            .columns()
-            .iter()
-            .find(|column| column.column_path().string() == "kafka_offset")?;
+/// Reads the columns `names` of the rows at `place`; the other rows are not decoded further than
+/// it takes to see that they belong elsewhere.
+pub(crate) fn read_at(
+    snapshot: &Snapshot,
+    file: &FileEntry,
+    names: &[&str],
+    place: &Place,
+) -> Result<Vec<RecordBatch>> {
+    let source = Source::open(snapshot, file)?;
+    let builder = source.builder()?;
+    let groups = groups_at(builder.metadata(), &place.offsets);
+    let schema = builder.parquet_schema();
+    let wanted = ProjectionMask::columns(schema, names.iter().copied());
+    let place = place.clone();
+    let here = ArrowPredicateFn::new(ProjectionMask::columns(schema, PLACE), move |batch| {
+        place
+            .select(&batch)
+            .map_err(|e| ArrowError::ExternalError(Box::new(e)))
+    });
+    source.collect(
+        builder
+            .with_row_groups(groups)
+            .with_projection(wanted)
+            .with_row_filter(RowFilter::new(vec![Box::new(here)])),
+    )
+}
+
+/// An open data file.
+struct Source {
+    path: PathBuf,
+    file: File,
+}
+
+impl Source {
+    fn open(snapshot: &Snapshot, file: &FileEntry) -> Result<Self> {
+        let path = snapshot.location().local_file(&file.path).ok_or_else(|| {
+            LakeError::config("files can be read from a lake on a local disk only")
+        })?;
+        let file = File::open(&path).map_err(|e| unreadable(&path, e))?;
+        Ok(Self { path, file })
+    }
+
+    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|e| unreadable(&self.path, e))?;
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&self.path, e))
+    }
+
+    fn collect(&self, builder: ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<RecordBatch>> {
+        builder
+            .build()
+            .map_err(|e| unreadable(&self.path, e))?
+            .map(|batch| batch.map_err(|e| unreadable(&self.path, e)))
+            .collect()
+    }
+}
+
+impl Place {
+    /// Which rows belong here.
+    fn select(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let uuids = texts(batch, "topic_uuid")?;
+        let partitions = column(batch, "kafka_partition")?
+            .as_primitive_opt::<Int32Type>()
+            .ok_or_else(|| wrong_column("kafka_partition"))?;
+        let offsets = column(batch, "kafka_offset")?
+            .as_primitive_opt::<Int64Type>()
+            .ok_or_else(|| wrong_column("kafka_offset"))?;
+        let rows = partitions.values().iter().zip(offsets.values()).enumerate();
+        Ok(rows
+            .map(|(row, (partition, offset))| {
+                Some(
+                    *partition == self.partition
+                        && self.offsets.contains(offset)
+                        && uuids.value(row) == self.topic_uuid,
+                )
+            })
+            .collect())
+    }
+}
+
+/// Row groups whose range of offsets meets `offsets`, or is not known.
+fn groups_at(metadata: &ParquetMetaData, offsets: &Range<i64>) -> Vec<usize> {
+    let bounds = |group: &RowGroupMetaData| {
+        let mut columns = group.columns().iter();
+        let column = columns.find(|column| column.column_path().string() == "kafka_offset")?;
         match column.statistics()? {
             Statistics::Int64(range) => range.min_opt().copied().zip(range.max_opt().copied()),
             _ => None,
         }
     };
-    groups
+    metadata
+        .row_groups()
         .iter()
         .enumerate()
-        .filter(|(_, group)| keep(bounds(group)))
+        .filter(|(_, group)| {
+            bounds(group).is_none_or(|(low, high)| low < offsets.end && high >= offsets.start)
+        })
         .map(|(number, _)| number)
         .collect()
 }
 
-/// Whether a file may hold rows of this partition and these offsets, by its statistics.
-pub(crate) fn may_hold(
-    file: &FileEntry,
-    topic_uuid: &str,
-    partition: i32,
-    offsets: &Range<i64>,
-) -> bool {
+fn unreadable(path: &Path, source: impl Into<Cause>) -> LakeError {
+    LakeError::corrupt(format!("could not read the file `{}`", path.display())).with_source(source)
+}
+
+/// Whether a file may hold rows at `place`, by its statistics.
+pub(crate) fn may_hold(file: &FileEntry, place: &Place) -> bool {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Bounds {
@@ -107,10 +163,8 @@ pub(crate) fn may_hold(
         max_values: Bounds,
     }
     // Without statistics, or with ones that cannot be read, the file may hold anything.
-    let stats: Option<Stats> = file
-        .stats
-        .as_deref()
-        .and_then(|s| serde_json::from_str(s).ok());
+    let stats = file.stats.as_deref();
+    let stats: Option<Stats> = stats.and_then(|text| serde_json::from_str(text).ok());
     let Some(Stats {
         min_values: low,
         max_values: high,
@@ -118,14 +172,17 @@ pub(crate) fn may_hold(
     else {
         return true;
     };
-    low.topic_uuid.is_none_or(|low| low.as_str() <= topic_uuid)
+    let uuid = place.topic_uuid.as_str();
+    low.topic_uuid.is_none_or(|low| low.as_str() <= uuid)
+        && high.topic_uuid.is_none_or(|high| high.as_str() >= uuid)
+        && low.kafka_partition.is_none_or(|low| low <= place.partition)
         && high
-            .topic_uuid
-            .is_none_or(|high| high.as_str() >= topic_uuid)
-        && low.kafka_partition.is_none_or(|low| low <= partition)
-        && high.kafka_partition.is_none_or(|high| high >= partition)
-        && low.kafka_offset.is_none_or(|low| low < offsets.end)
-        && high.kafka_offset.is_none_or(|high| high >= offsets.start)
+            .kafka_partition
+            .is_none_or(|high| high >= place.partition)
+        && low.kafka_offset.is_none_or(|low| low < place.offsets.end)
+        && high
+            .kafka_offset
+            .is_none_or(|high| high >= place.offsets.start)
 }
 
 /// The column of that name.
