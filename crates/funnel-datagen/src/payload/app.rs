@@ -98,17 +98,22 @@ pub fn update_session(page: &str, impressions: &[String], style: IdStyle) -> Obj
     o
 }
 
-/// The Monitoring API's engagement answer, which holds a list.
-pub fn monitoring_answer(a: Answer<'_>, e: &Engagement, context: u32, style: IdStyle) -> Obj {
+/// The Monitoring API's engagement answer. It has no status but a list, and no list where there is
+/// nothing to offer.
+pub fn monitoring_answer(a: Answer<'_>, offer: Option<(&Engagement, u32)>, style: IdStyle) -> Obj {
     let mut o = Obj::with_capacity(400);
     o.str("sessionId", a.session);
     o.str("visitorId", a.visitor);
     text_id(&mut o, "pageId", a.page, style);
+    let Some((e, context)) = offer else { return o };
     let mut d = Obj::with_capacity(256);
     id(&mut d, "campaignId", e.campaign, false, style);
     id(&mut d, "engagementId", e.id, false, style);
     d.int("engagementRevision", e.revision);
     id(&mut d, "contextId", i64::from(context), true, style);
+    if let Some(connector) = e.connector {
+        id(&mut d, "connectorId", connector, false, style);
+    }
     d.str("status", "expose");
     id(&mut d, "windowId", e.window, true, style);
     d.str("language", "en-US");

@@ -127,6 +127,8 @@ pub(crate) struct Scribe<'a> {
     pub(crate) clock_error: i64,
     /// Chat messages of this visit carry no visitor.
     pub(crate) anonymous_chats: bool,
+    /// The interface that the brand reports to, without a tag on the page.
+    reporter: &'static str,
     /// Distinguishes the producer's event ids of visits.
     salt: u64,
     count: u64,
@@ -140,6 +142,7 @@ impl<'a> Scribe<'a> {
             style: IdStyle::Natural,
             clock_error: 0,
             anonymous_chats: false,
+            reporter: "app_engagement",
             salt,
             count: 0,
             out: Vec::new(),
@@ -226,7 +229,7 @@ impl<'a> Scribe<'a> {
         let (system, event) = if monitored {
             ("web_tag", "VAR_ADDED")
         } else {
-            ("app_engagement", "engagementAttributes")
+            (self.reporter, "engagementAttributes")
         };
         let spec = Spec::new("sde_reported", system, event, time)
             .client()

@@ -10,6 +10,8 @@ use crate::scribe::Visit;
 pub(crate) enum Asked {
     Server,
     Sdk,
+    /// The Monitoring API, the messaging side's own.
+    Monitoring,
 }
 
 impl Asked {
@@ -17,6 +19,7 @@ impl Asked {
         match self {
             Self::Server => ("app_engagement", "createSession"),
             Self::Sdk => ("chat_sdk", "onEngagement"),
+            Self::Monitoring => ("monitoring_api", "engagement"),
         }
     }
 }
@@ -31,7 +34,13 @@ pub(crate) enum Recheck {
 impl Scribe<'_> {
     pub(crate) fn session_created(&mut self, time: i64, page: &str, source: Asked, found: bool) {
         let visit = self.visit;
-        let payload = app::session_created(answer(visit, page), found, self.style);
+        let answer = answer(visit, page);
+        let payload = if source == Asked::Monitoring {
+            self.reporter = "monitoring_api";
+            app::monitoring_answer(answer, None, self.style)
+        } else {
+            app::session_created(answer, found, self.style)
+        };
         let (system, event) = source.names();
         self.put(
             Spec::new("session_started", system, event, time).page(page),
@@ -50,11 +59,10 @@ impl Scribe<'_> {
         let (system, event) = source.names();
         let mut spec = Spec::new("engagement_retrieved", system, event, time).page(page);
         let answer = answer(self.visit, page);
+        spec.context = offer.map(|(_, context)| context);
         let payload = match offer {
-            Some((e, context)) => {
-                spec = spec.context(context);
-                app::available(answer, e, context, self.style)
-            }
+            _ if source == Asked::Monitoring => app::monitoring_answer(answer, offer, self.style),
+            Some((e, context)) => app::available(answer, e, context, self.style),
             None => app::not_available(answer, self.style),
         };
         self.put(spec, payload);
@@ -83,7 +91,7 @@ impl Scribe<'_> {
             "impTimeout" => ("engagement_timeout", false),
             _ => ("engagement_declined", false),
         };
-        let mut spec = Spec::new(event_type, "app_engagement", kind, time)
+        let mut spec = Spec::new(event_type, self.reporter, kind, time)
             .client()
             .page(at.page);
         spec.context = known.then_some(at.context);
@@ -97,7 +105,7 @@ impl Scribe<'_> {
             events: 2,
             ..Spec::new(
                 "engagement_impression",
-                "app_engagement",
+                self.reporter,
                 "updateSession",
                 time,
             )

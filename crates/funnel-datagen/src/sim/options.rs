@@ -107,8 +107,9 @@ impl Options {
 
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         let bad = |what, found: String, hint| Err(OptionsError::OutOfRange { what, found, hint });
-        if self.sessions > 100_000_000 {
-            return bad("sessions", self.sessions.to_string(), "at most 100000000");
+        // The chats of all visitors must have numbers between 2^32 and 2^33.
+        if self.sessions > 30_000_000 {
+            return bad("sessions", self.sessions.to_string(), "at most 30000000");
         }
         if self.days == 0 || self.days > 25 {
             // Beyond that, returning visits could fall outside the attribution window by accident.

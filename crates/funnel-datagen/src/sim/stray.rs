@@ -5,8 +5,8 @@ use crate::payload::chat::{Chat, ChatEvent, ChatEventKind as Kind};
 use crate::payload::data_access::Conversation;
 use crate::scribe::{Draft, Scribe, Visit};
 
-/// Chat numbers of strays lie far above those of visitors.
-const CHAT_BASE: i64 = 3 << 32;
+/// Chat numbers of strays lie in the upper half of the range, those of visitors in the lower.
+const CHAT_BASE: i64 = (1 << 32) + (1 << 31);
 
 pub(super) struct Stray {
     pub(super) drafts: Vec<Draft>,

@@ -10,10 +10,10 @@ use crate::truth::record::{Outcome, Step};
 /// A whole session.
 pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
     let page = tour.page_id();
-    let source = if tour.dice.chance(0.6) {
-        Asked::Server
-    } else {
-        Asked::Sdk
+    let source = match tour.dice.below(20) {
+        0..=10 => Asked::Server,
+        11..=17 => Asked::Sdk,
+        _ => Asked::Monitoring,
     };
     if tour.dice.chance(0.03) {
         tour.scribe.account_loading(start - 5_000);
@@ -104,7 +104,7 @@ fn shown(
         tour.scribe.imp_accept_and_display(time, e, at);
         tour.view(time, e, 0, offer);
         tour.record.clicked(time, offer, 0, false);
-        return accepted(tour, e, page, (offer, context), time);
+        return accepted(tour, e, page, (offer, context), time, source);
     }
     if !tour.traits.lossy {
         tour.scribe.imp(time, "impDisplay", e, at);
@@ -116,7 +116,8 @@ fn shown(
     if !tour.dice.chance((tour.options.click * 1.4).min(1.0)) {
         return unclicked(tour, e, at, offer, time);
     }
-    let stale = tour.dice.chance(0.05);
+    // The Monitoring API does not say how long an offer is valid.
+    let stale = source != Asked::Monitoring && tour.dice.chance(0.05);
     let clicked = if stale {
         retrieved + e.valid_for_seconds * 1_000 + tour.dice.seconds(60, 400)
     } else {
@@ -128,7 +129,7 @@ fn shown(
     }
     tour.record.clicked(clicked, offer, 0, false);
     if !stale {
-        return accepted(tour, e, page, (offer, context), clicked);
+        return accepted(tour, e, page, (offer, context), clicked, source);
     }
     // Too old: a new offer is asked for.
     tour.record.stale_offers += 1;
@@ -146,7 +147,7 @@ fn shown(
     let clicked = again + tour.dice.seconds(5, 30);
     tour.scribe.imp(clicked, "impAccept", e, at);
     tour.record.clicked(clicked, offer, 0, false);
-    accepted(tour, e, page, (offer, context), clicked)
+    accepted(tour, e, page, (offer, context), clicked, source)
 }
 
 fn unclicked(tour: &mut Tour<'_>, e: &Engagement, at: Shown<'_>, offer: usize, time: i64) -> i64 {
@@ -175,8 +176,13 @@ fn accepted(
     page: &str,
     (offer, context): (usize, u32),
     clicked: i64,
+    source: Asked,
 ) -> i64 {
     let mut time = clicked + 700;
+    if source == Asked::Monitoring {
+        // What follows is messaging, which is not simulated.
+        return time;
+    }
     if tour.dice.chance(0.7) {
         let available = tour.dice.chance(0.88);
         let answer = match (tour.dice.chance(0.5), available) {
