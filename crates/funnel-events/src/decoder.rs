@@ -62,7 +62,7 @@ impl Decoder {
         };
         match self.document(bytes) {
             Ok(document) => self.facts(&document),
-            Err(reject) => Decoded::Entries(vec![Entry::Reject(Box::new(reject))]),
+            Err(reject) => Decoded::Entries(vec![Entry::Reject(reject)]),
         }
     }
 
@@ -74,28 +74,28 @@ impl Decoder {
             .then_some(Warning::NoConsumerKey)
     }
 
-    fn document<'a>(&self, bytes: &'a [u8]) -> Result<Document<'a>, Reject> {
+    fn document<'a>(&self, bytes: &'a [u8]) -> Result<Document<'a>, Box<Reject>> {
         let limit = self.config.limits.max_record_bytes;
         if bytes.len() > limit {
             let detail = format!("the value has {} bytes; the limit is {limit}", bytes.len());
-            return Err(Reject::new(RejectCode::TooLarge, detail));
+            return Err(Box::new(Reject::new(RejectCode::TooLarge, detail)));
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(Reject::new(
+            return Err(Box::new(Reject::new(
                 RejectCode::Empty,
                 "the value holds no bytes but white space",
-            ));
+            )));
         }
         let WireFormat::Json = detect(bytes)?;
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let detail = format!("the value is not UTF-8 at byte {}", error.valid_up_to());
-            Reject::new(RejectCode::Utf8, detail)
+            Box::new(Reject::new(RejectCode::Utf8, detail))
         })?;
         parse(text, self.config.limits.max_depth).map_err(|error| {
-            Reject::new(
+            Box::new(Reject::new(
                 error.code,
                 format!("at byte {}: {}", error.byte, error.what),
-            )
+            ))
         })
     }
 
@@ -105,7 +105,7 @@ impl Decoder {
             Ok(read) => read,
             Err(mut reject) => {
                 describe(root, &self.config, &mut reject);
-                return Decoded::Entries(vec![Entry::Reject(Box::new(reject))]);
+                return Decoded::Entries(vec![Entry::Reject(reject)]);
             }
         };
         let mut record = Record::new(root, payload, base, &self.config);

@@ -14,9 +14,13 @@ const MAJOR_VERSION: &str = "1";
 const CLIENT_SKEW_US_MAX: i64 = 24 * 3600 * 1_000_000;
 
 /// Reads the envelope into a template for the record's facts, and finds the payload.
-pub(crate) fn read_envelope<'d, 'a>(root: Value<'d, 'a>) -> Result<(Event, Value<'d, 'a>), Reject> {
+pub(crate) fn read_envelope<'d, 'a>(
+    root: Value<'d, 'a>,
+) -> Result<(Event, Value<'d, 'a>), Box<Reject>> {
     if !root.is_object() {
-        return Err(Reject::new(RejectCode::NotObject, "a record is one JSON object").at(""));
+        return Err(Box::new(
+            Reject::new(RejectCode::NotObject, "a record is one JSON object").at(""),
+        ));
     }
     let mut event = Event {
         schema_version: version(root)?,
@@ -44,7 +48,9 @@ pub(crate) fn read_envelope<'d, 'a>(root: Value<'d, 'a>) -> Result<(Event, Value
         )
     })?;
     if !payload.is_object() {
-        return Err(Reject::new(RejectCode::NotObject, "`payload` is an object").at("/payload"));
+        return Err(Box::new(
+            Reject::new(RejectCode::NotObject, "`payload` is an object").at("/payload"),
+        ));
     }
     Ok((event, payload))
 }
@@ -54,15 +60,15 @@ fn member<'d, 'a>(root: Value<'d, 'a>, key: &str) -> Option<Value<'d, 'a>> {
     root.raw(key).filter(|value| !value.is_null())
 }
 
-fn missing(key: &str, detail: &str) -> Reject {
-    Reject::new(RejectCode::FieldMissing, detail).at(format!("/{key}"))
+fn missing(key: &str, detail: &str) -> Box<Reject> {
+    Box::new(Reject::new(RejectCode::FieldMissing, detail).at(format!("/{key}")))
 }
 
-fn wrong_type(key: &str, detail: &str) -> Reject {
-    Reject::new(RejectCode::FieldType, detail).at(format!("/{key}"))
+fn wrong_type(key: &str, detail: &str) -> Box<Reject> {
+    Box::new(Reject::new(RejectCode::FieldType, detail).at(format!("/{key}")))
 }
 
-fn version(root: Value<'_, '_>) -> Result<String, Reject> {
+fn version(root: Value<'_, '_>) -> Result<String, Box<Reject>> {
     let Some(value) = member(root, "schemaVersion") else {
         return Ok("1.0".to_owned());
     };
@@ -78,13 +84,15 @@ fn version(root: Value<'_, '_>) -> Result<String, Reject> {
     });
     if text.split('.').next() != Some(MAJOR_VERSION) || !minor_known {
         let detail = "this reader knows version 1 of the envelope and its minor versions";
-        return Err(Reject::new(RejectCode::VersionUnsupported, detail).at("/schemaVersion"));
+        return Err(Box::new(
+            Reject::new(RejectCode::VersionUnsupported, detail).at("/schemaVersion"),
+        ));
     }
     value.mark();
     Ok(text.to_owned())
 }
 
-fn event_type(root: Value<'_, '_>) -> Result<EventType, Reject> {
+fn event_type(root: Value<'_, '_>) -> Result<EventType, Box<Reject>> {
     let value = member(root, "eventType")
         .ok_or_else(|| missing("eventType", "a record names its event type"))?;
     if value.kind() != Kind::String {
@@ -92,16 +100,18 @@ fn event_type(root: Value<'_, '_>) -> Result<EventType, Reject> {
     }
     let Some(event_type) = EventType::from_name(value.text()) else {
         let detail = "no event type has this name; the list is in schemas/README.md";
-        return Err(Reject::new(RejectCode::TypeUnknown, detail).at("/eventType"));
+        return Err(Box::new(
+            Reject::new(RejectCode::TypeUnknown, detail).at("/eventType"),
+        ));
     };
     value.mark();
     Ok(event_type)
 }
 
-fn account(root: Value<'_, '_>) -> Result<String, Reject> {
+fn account(root: Value<'_, '_>) -> Result<String, Box<Reject>> {
     let value = member(root, "accountId")
         .ok_or_else(|| missing("accountId", "a record names its account"))?;
-    let at = |code, detail: &str| Reject::new(code, detail).at("/accountId");
+    let at = |code, detail: &str| Box::new(Reject::new(code, detail).at("/accountId"));
     let account = match value.kind() {
         Kind::String => value.text().to_owned(),
         Kind::Number => match integer(value.text()) {
@@ -153,10 +163,11 @@ fn named<T>(root: Value<'_, '_>, key: &str, from_name: impl Fn(&str) -> Option<T
     Some(known)
 }
 
-fn read_times(root: Value<'_, '_>, event: &mut Event) -> Result<(), Reject> {
+fn read_times(root: Value<'_, '_>, event: &mut Event) -> Result<(), Box<Reject>> {
     let value = member(root, "eventTime")
         .ok_or_else(|| missing("eventTime", "a record says when it happened"))?;
-    event.event_time_us = read_time(value).map_err(|error| time_reject(error).at("/eventTime"))?;
+    event.event_time_us =
+        read_time(value).map_err(|error| Box::new(time_reject(error).at("/eventTime")))?;
     value.mark();
     event.event_time_source =
         named(root, "eventTimeSource", TimeSource::from_name).unwrap_or_default();

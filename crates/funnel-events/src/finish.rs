@@ -51,7 +51,7 @@ pub(crate) fn finish(mut record: Record<'_, '_>) -> Finished {
             }
         };
         if let Err(reject) = check_age(&draft.event, &record.config.time) {
-            finished.entries.push(Entry::Reject(Box::new(reject)));
+            finished.entries.push(Entry::Reject(reject));
             continue;
         }
         // Facts of one conversation share its body; it is hashed once.
@@ -163,7 +163,7 @@ fn clean(event: &mut Event, config: &DecoderConfig) {
 }
 
 /// Refusal by age, if configured. Without `producedAt` there is nothing to measure from.
-fn check_age(event: &Event, rules: &TimeRules) -> Result<(), Reject> {
+fn check_age(event: &Event, rules: &TimeRules) -> Result<(), Box<Reject>> {
     let Some(produced_us) = event.produced_time_us else {
         return Ok(());
     };
@@ -175,7 +175,7 @@ fn check_age(event: &Event, rules: &TimeRules) -> Result<(), Reject> {
     let refuse = |code, detail: &str| {
         let mut reject = Reject::new(code, detail);
         reject.entry_index = event.entry_index;
-        Err(reject)
+        Err(Box::new(reject))
     };
     let age_us = produced_us.saturating_sub(event.event_time_us);
     if beyond(rules.max_age, age_us) {

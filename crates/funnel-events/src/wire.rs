@@ -10,14 +10,14 @@ pub(crate) enum WireFormat {
 }
 
 /// Tells the encoding by the first byte. JSON text never begins with the magic bytes of registry framing.
-pub(crate) fn detect(bytes: &[u8]) -> Result<WireFormat, Reject> {
+pub(crate) fn detect(bytes: &[u8]) -> Result<WireFormat, Box<Reject>> {
     match bytes.first() {
-        Some(magic @ (0x00 | 0x01)) => Err(Reject::new(
+        Some(magic @ (0x00 | 0x01)) => Err(Box::new(Reject::new(
             RejectCode::WireFormat,
             format!(
                 "the value begins with the magic byte 0x{magic:02x} of schema registry framing; only plain JSON is read"
             ),
-        )),
+        ))),
         _ => Ok(WireFormat::Json),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn read_body<'d, 'a>(record: &mut Record<'d, 'a>) -> bool {
         record.push(draft);
     }
     for (item, path) in entries(record, impressions, "/payload/impAttributes") {
-        read_impression(record, item, path);
+        read_impression(record, item, &path);
     }
     for (item, _) in entries(record, attributes, "/payload/engagementAttributes") {
         let mut draft = record.entry(item);
@@ -66,7 +66,7 @@ fn fill_page(payload: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     fill(&mut draft.event.page_id, payload.take_id("pageId"));
 }
 
-fn read_impression<'d, 'a>(record: &mut Record<'d, 'a>, item: Value<'d, 'a>, path: String) {
+fn read_impression<'d, 'a>(record: &mut Record<'d, 'a>, item: Value<'d, 'a>, path: &str) {
     let mut draft = record.entry(item);
     let known = item
         .get("type")

@@ -116,14 +116,13 @@ fn read_engagement<'d, 'a>(
     let accepted = shown.array("impressionAccepted");
     let clicks = accepted.map(|array| record.objects(array, "/payload/impressionAccepted"));
     let mut shown_once = Some(template);
-    if record.event_type() != EventType::EngagementClick || accepted.is_none() {
-        if let Some(mut draft) = shown_once.take() {
-            draft.set_type(EventType::EngagementImpression);
-            // The snapshot tells where it was shown, not when: not before its page began.
-            draft.set_own_time(page_start(visit, draft.event.page_id.as_deref()));
-            draft.event.event_time_source = TimeSource::Derived;
-            record.push(draft);
-        }
+    let clicks_only = record.event_type() == EventType::EngagementClick && accepted.is_some();
+    if let Some(mut draft) = shown_once.take_if(|_| !clicks_only) {
+        draft.set_type(EventType::EngagementImpression);
+        // The snapshot tells where it was shown, not when: not before its page began.
+        draft.set_own_time(page_start(visit, draft.event.page_id.as_deref()));
+        draft.event.event_time_source = TimeSource::Derived;
+        record.push(draft);
     }
     for (click, _) in clicks.unwrap_or_default() {
         let mut draft = shown_once.take().unwrap_or_else(|| record.entry(body));
