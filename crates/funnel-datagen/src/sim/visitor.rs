@@ -197,3 +197,95 @@ fn buy(tour: &mut Tour<'_>, start: i64) {
     }
     tour.convert(start + 180_000, &page, 1.0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::world;
+    use super::*;
+
+    /// What the facts of an offer say about its outcome, by the rules and not by the story.
+    fn judged(s: &SessionRecord, offer: usize) -> Vec<Outcome> {
+        let has = |step| {
+            s.facts
+                .iter()
+                .any(|f| f.offer == Some(offer) && f.step == step)
+        };
+        if has(Step::Interactive) {
+            vec![Outcome::Interactive]
+        } else if has(Step::Connected) {
+            vec![Outcome::ConnectedNonInteractive]
+        } else if has(Step::Requested) {
+            vec![Outcome::AbandonedInQueue]
+        } else if has(Step::Clicked) {
+            vec![
+                Outcome::AuthFailed,
+                Outcome::UnavailableAtRecheck,
+                Outcome::ContentClicked,
+                Outcome::BlockedOffline,
+                Outcome::BlockedBusy,
+                Outcome::ClickNoRequest,
+            ]
+        } else if has(Step::Exposed) {
+            vec![Outcome::Declined, Outcome::TimedOut, Outcome::Ignored]
+        } else {
+            vec![
+                Outcome::Declined,
+                Outcome::TimedOut,
+                Outcome::NotDisplayed,
+                Outcome::NotAvailable,
+            ]
+        }
+    }
+
+    #[test]
+    fn outcomes_follow_from_the_facts_and_facts_from_each_other() {
+        let options = Options {
+            sessions: 2_000,
+            ..Options::default()
+        };
+        let account = world::account(0);
+        for index in 0..1_200 {
+            let mut v = Visitor::new(&options, index, 0, 1_709_560_800_000, 9);
+            while v.next_visit().is_some() {
+                v.visit(&account, &options);
+            }
+            for s in &v.sessions {
+                let count = |step| s.facts.iter().filter(|f| f.step == step).count();
+                assert_eq!(count(Step::Session), 1);
+                assert_eq!(count(Step::Clicked), s.clicks.len());
+                assert_eq!(count(Step::Exposed), s.views.len());
+                let legs: usize = s.conversations.iter().map(|c| c.legs.len()).sum();
+                assert_eq!(count(Step::Requested), legs);
+                for (n, offer) in s.offers.iter().enumerate() {
+                    let allowed = judged(s, n);
+                    assert!(
+                        allowed.contains(&offer.outcome),
+                        "visitor {index}: {offer:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn visits_do_not_overlap_and_buying_visits_keep_clear_of_the_window() {
+        let options = Options {
+            returning: 1.0,
+            ..Options::default()
+        };
+        for index in 0..500 {
+            let v = Visitor::new(&options, index, 0, 0, 9);
+            let plan: Vec<Planned> = v.plan.iter().copied().collect();
+            assert!(
+                plan.windows(2)
+                    .all(|w| w[1].time - w[0].time >= 12 * HOUR_MS)
+            );
+            let Some(buys) = plan.iter().find(|p| p.buys) else {
+                continue;
+            };
+            let last = plan.iter().filter(|p| !p.buys).map(|p| p.time).max();
+            let far = last.is_some_and(|last| buys.time - last >= 33 * DAY_MS);
+            assert!(far || buys.time <= 29 * DAY_MS, "visitor {index}");
+        }
+    }
+}
