@@ -431,3 +431,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

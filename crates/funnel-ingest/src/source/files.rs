@@ -96,6 +96,7 @@ impl Source for FileSource {
             files: self.files,
             lines: BTreeMap::new(),
             starts: VecDeque::new(),
+            current: None,
             port,
         };
         if let Err(error) = reader.run() {
@@ -108,13 +109,15 @@ struct Reader {
     files: Vec<InputFile>,
     lines: BTreeMap<Tp, i64>,
     starts: VecDeque<(Tp, Epoch, i64)>,
+    /// The file that is being read.
+    current: Option<Tp>,
     port: Port,
 }
 
 /// Whether to go on.
 enum Next {
     GoOn,
-    /// The file was started again elsewhere.
+    /// The file that is being read was started again elsewhere, or taken away.
     Restarted,
     Leave,
 }
@@ -174,12 +177,16 @@ impl Reader {
             match command {
                 Command::Start { tp, epoch, offset } => {
                     self.starts.retain(|(known, _, _)| *known != tp);
+                    if self.current.as_ref() == Some(&tp) {
+                        next = Next::Restarted;
+                    }
                     self.starts.push_back((tp, epoch, offset));
-                    next = Next::Restarted;
                 }
                 Command::Release(tp) => {
                     self.starts.retain(|(known, _, _)| *known != tp);
-                    next = Next::Restarted;
+                    if self.current.as_ref() == Some(&tp) {
+                        next = Next::Restarted;
+                    }
                 }
                 Command::Recheck(tp) => {
                     // A file does not change its mind: the same answer, at once.
@@ -209,6 +216,7 @@ impl Reader {
             return Ok(Next::GoOn);
         };
         info!(path = %path.display(), offset, "reading");
+        self.current = Some(tp.clone());
         let mut lines = Lines::open(&path)?;
         let end = self.lines.get(tp).copied().unwrap_or_default();
         let mut batch = Records::with_capacity(BATCH_BYTES);
@@ -240,13 +248,9 @@ impl Reader {
     fn send(&mut self, batch: Records) -> Next {
         let mut waiting = Some(batch);
         loop {
-            let open = self.starts.len();
             match self.serve(Duration::ZERO) {
-                Next::Leave => return Next::Leave,
-                Next::Restarted if self.starts.len() != open || open == 0 => {
-                    return Next::Restarted;
-                }
-                _ => {}
+                Next::GoOn => {}
+                other => return other,
             }
             if self.port.shutdown.is_cancelled() {
                 return Next::Restarted;

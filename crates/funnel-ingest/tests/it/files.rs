@@ -73,3 +73,15 @@ async fn two_files_of_one_name_are_refused_with_both_paths() {
     let error = started.expect_err("two topics would be one").to_string();
     assert!(error.contains("/x/") && error.contains("/y/"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_read_to_its_end_while_others_are_started() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (name, lines) in [("a", 0..3_000), ("b", 3_000..3_050), ("c", 3_050..3_100)] {
+        let text: String = lines.map(|n| page(n) + "\n").collect();
+        std::fs::write(folder.path().join(format!("{name}.ndjson")), text).expect("written");
+    }
+    let place = place().await;
+    let summary = ingest(&place.lake, &[folder.path()]).await;
+    assert_eq!(summary.totals.accepted, 3_100);
+}

@@ -224,3 +224,67 @@ async fn get(address: std::net::SocketAddr, path: &str) -> String {
     socket.read_to_string(&mut answer).await.expect("answered");
     answer
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_join_and_leave_a_group_and_every_record_is_stored_once() {
+    let cluster = Cluster::new(4);
+    let place = place().await;
+    let start = async |shutdown: &CancellationToken| {
+        let mut config = config(
+            &cluster.brokers(),
+            "[kafka.options]\nsession.timeout.ms = 6000\n",
+        );
+        config.kafka.assignment = funnel_ingest::config::Assignment::Group;
+        Ingest::start(
+            config,
+            place.lake.clone(),
+            shutdown.clone(),
+            Options::default(),
+        )
+        .await
+        .expect("started")
+    };
+    let send = |steps: std::ops::Range<u64>| {
+        for step in steps {
+            cluster.send_pages((step % 4) as i32, step * 25..(step + 1) * 25);
+        }
+        cluster.flush();
+    };
+    let (first_stop, second_stop) = (CancellationToken::new(), CancellationToken::new());
+    let first = start(&first_stop).await;
+    send(0..12);
+    let mut progress = first.progress();
+    progress
+        .wait_for(|now| now.event_rows == 300)
+        .await
+        .expect("running");
+    let second = start(&second_stop).await;
+    let mut progress = second.progress();
+    // The second one gets partitions, and new records of them.
+    let mut step = 12;
+    while progress.borrow_and_update().event_rows == 0 {
+        send(step..step + 4);
+        step += 4;
+        tokio::time::timeout(Duration::from_millis(300), progress.changed())
+            .await
+            .ok();
+        assert!(step < 1000, "the second member never got a partition");
+    }
+    first_stop.cancel();
+    let first = first.finished().await.expect("left in order");
+    send(step..step + 8);
+    step += 8;
+    let all = step * 25;
+    progress
+        .wait_for(|now| now.event_rows + first.totals.event_rows >= all)
+        .await
+        .expect("running");
+    second_stop.cancel();
+    let second = second.finished().await.expect("left in order");
+    assert_eq!(first.totals.event_rows + second.totals.event_rows, all);
+    assert_eq!(
+        coordinates(place.lake.events(), &place.lake).await.len() as u64,
+        all
+    );
+    audited(&place.lake).await;
+}
