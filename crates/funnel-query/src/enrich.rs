@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, HashMap};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use calendar::Calendar;
@@ -49,6 +50,8 @@ pub(crate) const CHUNK_ROWS: usize = 8192;
 pub struct EnrichRules {
     /// Time zone of each account; UTC for the others.
     pub zones: BTreeMap<String, Tz>,
+    /// The UTC days, both inclusive, whose events are read; all, if there are none.
+    pub event_days: Option<(NaiveDate, NaiveDate)>,
 }
 
 /// The enriched rows, ordered by account, visitor and time, and the batches they came from.
@@ -87,7 +90,11 @@ impl Enriched {
 
     /// Bytes held, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let batches: usize = self.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let batches: usize = self
+            .batches
+            .iter()
+            .map(RecordBatch::get_array_memory_size)
+            .sum();
         batches + self.rows.len() * size_of::<Row>()
     }
 
@@ -132,7 +139,9 @@ fn in_order(kept: Vec<Row>, copies: Vec<Row>, derived: Vec<Row>, texts: &Interne
     let total = kept.len() + copies.len() + derived.len();
     for rows in kept.chunk_by(|one, next| visitor(one) == visitor(next)) {
         if let Some(first) = rows.first() {
-            all.entry(visitor(first)).or_default().extend_from_slice(rows);
+            all.entry(visitor(first))
+                .or_default()
+                .extend_from_slice(rows);
         }
     }
     drop(kept);

@@ -40,15 +40,21 @@ pub(crate) fn ev_ms(event_type: EventType, ms: i64) -> Ev {
         event_time_us: NOON_US + ms * 1000,
         ..Event::default()
     };
-    Ev { event, delay_ms: 100 }
+    Ev {
+        event,
+        delay_ms: 100,
+    }
 }
 
 /// A row of the Chat API about chat `k`, with no ids but those of the chat.
 pub(crate) fn chat(event_type: EventType, second: i64, seq: i64) -> Ev {
-    ev(event_type, second).source("server_chat").anonymous().set(|e| {
-        e.chat_session_key = Some("k".to_owned());
-        e.line_seq = Some(seq);
-    })
+    ev(event_type, second)
+        .source("server_chat")
+        .anonymous()
+        .set(|e| {
+            e.chat_session_key = Some("k".to_owned());
+            e.line_seq = Some(seq);
+        })
 }
 
 /// A line of chat `k`.
@@ -187,8 +193,10 @@ pub(crate) async fn rows(session: &QuerySession, sql: &str) -> Vec<String> {
             .map(|column| ArrayFormatter::try_new(column, &options).expect("format"))
             .collect();
         for row in 0..batch.num_rows() {
-            let values: Vec<String> =
-                columns.iter().map(|column| column.value(row).to_string()).collect();
+            let values: Vec<String> = columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect();
             lines.push(values.join(" "));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
@@ -32,6 +32,10 @@ pub struct QueryOptions {
     /// Sessions and chats still open at this instant have the outcome `in_progress`.
     /// `None`: the time at which the session is made.
     pub as_of: Option<DateTime<Utc>>,
+    /// Only events of these UTC days, both inclusive, are read by the views. A view is right about
+    /// sessions and chats whose events all lie inside: leave a margin of two days on both sides,
+    /// and the window of attribution after. `None`: all events.
+    pub event_days: Option<(NaiveDate, NaiveDate)>,
     /// How many partitions a plan is spread over. `None`: one per core.
     pub target_partitions: Option<usize>,
 }
@@ -164,7 +168,9 @@ impl QuerySession {
         self.ctx
             .deregister_table(table.clone())
             .and_then(|_| self.ctx.register_table(table, provider))
-            .map_err(|source| QueryError::query(format!("could not register table `{name}`"), source))?;
+            .map_err(|source| {
+                QueryError::query(format!("could not register table `{name}`"), source)
+            })?;
         Ok(())
     }
 
@@ -172,6 +178,7 @@ impl QuerySession {
     async fn add_events(&self, events: Arc<dyn TableProvider>) -> Result<()> {
         let rules = EnrichRules {
             zones: self.options.accounts.clone(),
+            event_days: self.options.event_days,
         };
         let enriched = EnrichedProvider::try_new(Arc::clone(&events), rules)?;
         self.add_table("events", events)?;

@@ -81,7 +81,11 @@ fn mark_source_copies(rows: &mut [Row], session: &[usize]) {
     for index in session {
         let row = &mut rows[*index];
         let Some(family) = family(row) else { continue };
-        if row.is_kept() && best.get(&family).is_some_and(|best| row.source.tier() > *best) {
+        if row.is_kept()
+            && best
+                .get(&family)
+                .is_some_and(|best| row.source.tier() > *best)
+        {
             row.duplicate = Some(Duplicate::Source);
         }
     }
@@ -119,7 +123,11 @@ fn bind_contexts(rows: &mut [Row], session: &[usize]) {
         if click.is_some() {
             bind(&mut rows[*index], click, Join::Click);
         } else {
-            bind(&mut rows[*index], latest(&opened, &row, time), Join::Context);
+            bind(
+                &mut rows[*index],
+                latest(&opened, &row, time),
+                Join::Context,
+            );
         }
     }
 }
@@ -203,8 +211,7 @@ fn number_unavailable(rows: &mut [Row], session: &[usize]) {
     let mut number = 0;
     for index in session {
         let row = &mut rows[*index];
-        let refused =
-            row.code == code::RETRIEVED && row.availability == Availability::NotAvailable;
+        let refused = row.code == code::RETRIEVED && row.availability == Availability::NotAvailable;
         if refused && row.is_kept() && row.context == NULL {
             number += 1;
             row.unavailable = number;

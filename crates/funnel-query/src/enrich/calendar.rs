@@ -66,9 +66,13 @@ mod tests {
         let mut calendar = Calendar::new(&zones, &mut texts);
         let account = texts.intern("a");
         let mut day = |text: &str| {
-            let time = DateTime::parse_from_rfc3339(text).expect("time").timestamp_micros();
+            let time = DateTime::parse_from_rfc3339(text)
+                .expect("time")
+                .timestamp_micros();
             let day = calendar.local_day(account, time);
-            chrono::NaiveDate::from_epoch_days(day).expect("date").to_string()
+            chrono::NaiveDate::from_epoch_days(day)
+                .expect("date")
+                .to_string()
         };
         assert_eq!(day("2024-03-30T22:59:59Z"), "2024-03-30");
         assert_eq!(day("2024-03-30T23:00:00Z"), "2024-03-31");

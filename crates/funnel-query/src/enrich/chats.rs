@@ -23,11 +23,7 @@ struct Conversation {
 
 /// Finds the conversations among the rows of one visitor, in order of time, and appends the rows
 /// that have to be derived to `derived`.
-pub(crate) fn enrich_conversations(
-    rows: &mut [Row],
-    texts: &mut Interner,
-    derived: &mut Vec<Row>,
-) {
+pub(crate) fn enrich_conversations(rows: &mut [Row], texts: &mut Interner, derived: &mut Vec<Row>) {
     for conversation in conversations(rows) {
         let key = conversation_key(rows, &conversation, texts);
         for index in &conversation {
@@ -64,7 +60,10 @@ fn conversations(rows: &[Row]) -> Vec<Vec<usize>> {
             conversation.start = strong.get(&row.chat).copied().unwrap_or(row.time);
             conversation.rows.push(index);
         } else if row.chat != 0 || (row.visitor != NULL && is_chat_fact(row)) {
-            unnamed.entry((row.session, row.context)).or_default().push(index);
+            unnamed
+                .entry((row.session, row.context))
+                .or_default()
+                .push(index);
         }
     }
     for (offer, loose) in unnamed {
@@ -94,9 +93,7 @@ fn strong_chats(rows: &[Row]) -> HashMap<u32, i64> {
 
 /// Rows without a chat id that are part of a chat all the same.
 fn is_chat_fact(row: &Row) -> bool {
-    row.chat == 0
-        && (code::WINDOW..=code::ENDED).contains(&row.code)
-        && row.form != Form::Nothing
+    row.chat == 0 && (code::WINDOW..=code::ENDED).contains(&row.code) && row.form != Form::Nothing
 }
 
 /// Puts rows of one offer that do not name their chat into the chat of that offer: a request into

@@ -78,10 +78,7 @@ fn split(texts: Interner, rows: Vec<Row>, is_copy: &[bool]) -> Deduplicated {
     }
 }
 
-fn order<'a>(
-    texts: &'a Interner,
-    coordinate: &Coordinate,
-) -> (i64, &'a str, i32, i64, i32) {
+fn order<'a>(texts: &'a Interner, coordinate: &Coordinate) -> (i64, &'a str, i32, i64, i32) {
     let (time, topic, partition, offset, entry) = *coordinate;
     (time, texts.text(topic), partition, offset, entry)
 }

@@ -129,7 +129,9 @@ fn tell(rows: &mut [Row], story: &[usize], source: Source) -> Vec<Witness> {
     let numbered_requests = story
         .iter()
         .any(|index| rows[*index].form == Form::Requested && rows[*index].line_seq.is_some());
-    let names_transfers = story.iter().any(|index| rows[*index].code == code::TRANSFERRED);
+    let names_transfers = story
+        .iter()
+        .any(|index| rows[*index].code == code::TRANSFERRED);
     let mut witnesses = Vec::new();
     let (mut leg, mut connected) = (0, false);
     for (place, index) in story.iter().enumerate() {
@@ -220,11 +222,7 @@ fn tell_history(rows: &mut [Row], conversation: &[usize]) -> Vec<Witness> {
 
 /// Whether the visitor wrote is decided by the lines where they were seen live: a summary knows it
 /// of the whole chat only. And nobody interacts before an agent is there.
-fn drop_indirect_interactions(
-    rows: &[Row],
-    conversation: &[usize],
-    witnesses: &mut Vec<Witness>,
-) {
+fn drop_indirect_interactions(rows: &[Row], conversation: &[usize], witnesses: &mut Vec<Witness>) {
     let saw_lines = conversation.iter().any(|index| {
         let row = &rows[*index];
         let line = matches!(row.form, Form::VisitorLine | Form::OtherLine);
@@ -289,11 +287,7 @@ fn mark(rows: &mut [Row], conversation: &[usize], chosen: &[Canonical]) {
         row.was_connected = row.leg.map(|leg| connected.contains(&leg));
         let states_fact = matches!(
             row.code,
-            code::REQUESTED
-                | code::CONNECTED
-                | code::INTERACTIVE
-                | code::TRANSFERRED
-                | code::ENDED
+            code::REQUESTED | code::CONNECTED | code::INTERACTIVE | code::TRANSFERRED | code::ENDED
         );
         if states_fact && !is_canonical && row.is_kept() {
             row.duplicate = Some(Duplicate::Form);

@@ -154,7 +154,11 @@ fn learn(known: &mut Known, row: &Row) {
             known.rank = Some(rank);
             known.visitor = row.visitor;
             known.session = row.session;
-            known.context = if row.session == NULL { NULL } else { row.context };
+            known.context = if row.session == NULL {
+                NULL
+            } else {
+                row.context
+            };
         }
     }
     if row.engagement.is_some() {

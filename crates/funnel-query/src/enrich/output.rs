@@ -46,7 +46,11 @@ impl Writer<'_> {
     /// Columns of `events` that the rules may have changed.
     fn id_column(&self, name: &str, rows: &[Row]) -> Result<Option<ArrayRef>, ArrowError> {
         let text = |get: fn(&Row) -> u32| -> ArrayRef {
-            Arc::new(rows.iter().map(|row| self.texts.get(get(row))).collect::<StringArray>())
+            Arc::new(
+                rows.iter()
+                    .map(|row| self.texts.get(get(row)))
+                    .collect::<StringArray>(),
+            )
         };
         Ok(Some(match name {
             "visitor_id" => text(|row| row.visitor),
@@ -116,9 +120,12 @@ impl Writer<'_> {
             .batches
             .iter()
             .map(|batch| {
-                batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| {
-                    ArrowError::SchemaError(format!("table `events` has no column `{name}`"))
-                })
+                batch
+                    .column_by_name(name)
+                    .map(AsRef::as_ref)
+                    .ok_or_else(|| {
+                        ArrowError::SchemaError(format!("table `events` has no column `{name}`"))
+                    })
             })
             .collect::<Result<_, _>>()?;
         let places: Vec<(usize, usize)> = rows
@@ -129,7 +136,10 @@ impl Writer<'_> {
     }
 
     fn was_connected(&self, rows: &[Row]) -> Result<ArrayRef, ArrowError> {
-        let said = cast(&self.source_column("was_connected", rows)?, &DataType::Boolean)?;
+        let said = cast(
+            &self.source_column("was_connected", rows)?,
+            &DataType::Boolean,
+        )?;
         let said = said.as_boolean();
         let known = rows.iter().enumerate().map(|(index, row)| {
             row.was_connected
@@ -141,7 +151,10 @@ impl Writer<'_> {
     /// An estimated wait answers the question for availability, too: -1 says that nobody is there.
     fn available(&self, rows: &[Row]) -> Result<ArrayRef, ArrowError> {
         let said = cast(&self.source_column("available", rows)?, &DataType::Boolean)?;
-        let wait = cast(&self.source_column("estimated_wait_time", rows)?, &DataType::Int32)?;
+        let wait = cast(
+            &self.source_column("estimated_wait_time", rows)?,
+            &DataType::Int32,
+        )?;
         let (said, wait) = (said.as_boolean(), wait.as_primitive::<Int32Type>());
         let answers = rows.iter().enumerate().map(|(index, row)| {
             let estimated = row.code == code::AVAILABILITY && wait.is_valid(index);
@@ -161,7 +174,11 @@ impl Writer<'_> {
             let said = cast(&source, &DataType::Int16)?;
             let said = said.as_primitive::<Int16Type>();
             let codes = rows.iter().enumerate().map(|(index, row)| {
-                if row.derived { row.code } else { said.value(index) }
+                if row.derived {
+                    row.code
+                } else {
+                    said.value(index)
+                }
             });
             return Ok(Arc::new(Int16Array::from_iter_values(codes)));
         }

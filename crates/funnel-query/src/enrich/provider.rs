@@ -6,12 +6,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{col, lit};
 use tokio::sync::Mutex;
 
 use super::schema::enriched_schema;
@@ -20,10 +23,26 @@ use crate::error::{ErrorKind, QueryError, Result};
 
 /// Wide columns that few questions need: they are read when one asks.
 const RARE: [&str; 20] = [
-    "session_id_raw", "goal_event_id", "chat_visitor_id", "consumer_key_id", "line_subtype",
-    "text_type", "survey_id", "sde_json", "acr", "referrer_url", "page_title", "event_time_raw",
-    "produced_time", "ingested_time", "schema_version", "producer_event_id", "content_hash",
-    "topic_uuid", "batch_id", "extra_json",
+    "session_id_raw",
+    "goal_event_id",
+    "chat_visitor_id",
+    "consumer_key_id",
+    "line_subtype",
+    "text_type",
+    "survey_id",
+    "sde_json",
+    "acr",
+    "referrer_url",
+    "page_title",
+    "event_time_raw",
+    "produced_time",
+    "ingested_time",
+    "schema_version",
+    "producer_event_id",
+    "content_hash",
+    "topic_uuid",
+    "batch_id",
+    "extra_json",
 ];
 
 /// The enriched events over a table of events.
@@ -77,14 +96,14 @@ impl EnrichedProvider {
         let columns: Vec<usize> = (0..schema.fields().len())
             .filter(|place| with_rare || !RARE.contains(&schema.field(*place).name().as_str()))
             .collect();
-        let plan = self.events.scan(session, Some(&columns), &[], None).await?;
+        let plan = session.create_physical_plan(&self.input(columns)?).await?;
         let batches = collect(plan, session.task_ctx()).await?;
         let rules = self.rules.clone();
         let enriched = tokio::task::spawn_blocking(move || Enriched::new(batches, &rules))
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))??;
-        let reservation = MemoryConsumer::new("events_enriched")
-            .register(&session.runtime_env().memory_pool);
+        let reservation =
+            MemoryConsumer::new("events_enriched").register(&session.runtime_env().memory_pool);
         reservation.try_grow(enriched.bytes())?;
         Ok(State {
             enriched,
@@ -92,6 +111,18 @@ impl EnrichedProvider {
             has_rare: with_rare,
             reservation,
         })
+    }
+
+    /// The events to read.
+    fn input(&self, columns: Vec<usize>) -> DfResult<LogicalPlan> {
+        let events = provider_as_source(Arc::clone(&self.events));
+        let plan = LogicalPlanBuilder::scan("events", events, Some(columns))?;
+        let Some((from, to)) = self.rules.event_days else {
+            return plan.build();
+        };
+        let day = |day: NaiveDate| lit(ScalarValue::Date32(Some(day.to_epoch_days())));
+        plan.filter(col("event_date").between(day(from), day(to)))?
+            .build()
     }
 
     fn needs_rare(&self, projection: &[usize]) -> bool {
@@ -107,7 +138,10 @@ impl State {
         for place in projection {
             if !self.columns.contains_key(place) {
                 let column = self.enriched.column(schema.field(*place))?;
-                let bytes = column.iter().map(|chunk| chunk.get_array_memory_size()).sum();
+                let bytes = column
+                    .iter()
+                    .map(|chunk| chunk.get_array_memory_size())
+                    .sum();
                 self.reservation.try_grow(bytes)?;
                 self.columns.insert(*place, column);
             }
@@ -124,7 +158,9 @@ impl State {
                 let rows = CHUNK_ROWS.min(rows - chunk * CHUNK_ROWS);
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 let schema = Arc::clone(&schema);
-                Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+                Ok(RecordBatch::try_new_with_options(
+                    schema, columns, &options,
+                )?)
             })
             .collect()
     }
@@ -151,7 +187,10 @@ impl TableProvider for EnrichedProvider {
         let projection = projection.unwrap_or(&all);
         let needs_rare = self.needs_rare(projection);
         let mut state = self.state.lock().await;
-        if state.as_ref().is_none_or(|state| needs_rare && !state.has_rare) {
+        if state
+            .as_ref()
+            .is_none_or(|state| needs_rare && !state.has_rare)
+        {
             // Gives the memory of the narrower result back before the wider one is made.
             *state = None;
             *state = Some(self.load(session, needs_rare).await?);
@@ -160,7 +199,10 @@ impl TableProvider for EnrichedProvider {
             Some(state) => state.batches(&self.schema, projection)?,
             None => Vec::new(),
         };
-        let share = batches.len().div_ceil(session.config().target_partitions()).max(1);
+        let share = batches
+            .len()
+            .div_ceil(session.config().target_partitions())
+            .max(1);
         let mut partitions: Vec<Vec<RecordBatch>> =
             batches.chunks(share).map(<[RecordBatch]>::to_vec).collect();
         if partitions.is_empty() {

@@ -1,8 +1,7 @@
 //! From Arrow batches to rows.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, RecordBatch,
-    StringArray,
+    Array, ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -14,15 +13,51 @@ use super::intern::{Interner, NULL, Sym};
 use super::row::{Availability, Flow, Form, Row, Source, code};
 
 /// The columns that the rules read.
-pub(crate) const CORE: [&str; 42] = [
-    "event_id", "event_type_code", "source_system", "source_event", "flow", "account_id",
-    "visitor_id", "session_id", "page_id", "context_id", "campaign_id", "engagement_id",
-    "engagement_revision", "agent_state", "availability", "valid_for_seconds", "chat_key",
-    "chat_session_key", "auth_conversation_id", "participant_id", "engagement_sequence",
-    "chat_state", "system_message_id", "line_source", "line_seq", "ended_by", "sde_type",
-    "survey_type", "conversion_type", "event_time", "received_time", "kafka_timestamp",
-    "kafka_topic", "kafka_partition", "kafka_offset", "entry_index", "event_type",
-    "was_connected", "session_key", "offer_key", "chat_leg_key", "is_interactive",
+pub(crate) const CORE: [&str; 44] = [
+    "event_id",
+    "event_type_code",
+    "source_system",
+    "source_event",
+    "flow",
+    "account_id",
+    "visitor_id",
+    "session_id",
+    "page_id",
+    "context_id",
+    "campaign_id",
+    "engagement_id",
+    "engagement_revision",
+    "agent_state",
+    "availability",
+    "valid_for_seconds",
+    "chat_key",
+    "chat_session_key",
+    "auth_conversation_id",
+    "participant_id",
+    "engagement_sequence",
+    "chat_state",
+    "system_message_id",
+    "line_source",
+    "line_seq",
+    "ended_by",
+    "sde_type",
+    "survey_type",
+    "conversion_type",
+    "event_time",
+    "received_time",
+    "kafka_timestamp",
+    "kafka_topic",
+    "kafka_partition",
+    "kafka_offset",
+    "entry_index",
+    "event_type",
+    "was_connected",
+    "session_key",
+    "offer_key",
+    "chat_leg_key",
+    "available",
+    "estimated_wait_time",
+    "event_date",
 ];
 
 /// Where a copy of an event stood in Kafka; the first of several copies is the one that counts.
@@ -266,13 +301,19 @@ impl Columns {
     fn of(batch: &RecordBatch) -> Result<Self, ArrowError> {
         let text = |name: &str| strings(batch, name);
         let short = |name: &str| -> Result<Int16Array, ArrowError> {
-            Ok(typed(batch, name, &DataType::Int16)?.as_primitive::<Int16Type>().clone())
+            Ok(typed(batch, name, &DataType::Int16)?
+                .as_primitive::<Int16Type>()
+                .clone())
         };
         let int = |name: &str| -> Result<Int32Array, ArrowError> {
-            Ok(typed(batch, name, &DataType::Int32)?.as_primitive::<Int32Type>().clone())
+            Ok(typed(batch, name, &DataType::Int32)?
+                .as_primitive::<Int32Type>()
+                .clone())
         };
         let long = |name: &str| -> Result<Int64Array, ArrowError> {
-            Ok(typed(batch, name, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            Ok(typed(batch, name, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .clone())
         };
         Ok(Self {
             event_id: text("event_id")?,
@@ -321,9 +362,9 @@ impl Columns {
 }
 
 fn typed(batch: &RecordBatch, name: &str, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
-    let column = batch.column_by_name(name).ok_or_else(|| {
-        ArrowError::SchemaError(format!("table `events` has no column `{name}`"))
-    })?;
+    let column = batch
+        .column_by_name(name)
+        .ok_or_else(|| ArrowError::SchemaError(format!("table `events` has no column `{name}`")))?;
     if column.data_type() == wanted {
         Ok(ArrayRef::clone(column))
     } else {
@@ -332,11 +373,15 @@ fn typed(batch: &RecordBatch, name: &str, wanted: &DataType) -> Result<ArrayRef,
 }
 
 fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, ArrowError> {
-    Ok(typed(batch, name, &DataType::Utf8)?.as_string::<i32>().clone())
+    Ok(typed(batch, name, &DataType::Utf8)?
+        .as_string::<i32>()
+        .clone())
 }
 
 fn times(batch: &RecordBatch, name: &str) -> Result<Int64Array, ArrowError> {
     let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let column = typed(batch, name, &wanted)?;
-    Ok(column.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
+    Ok(column
+        .as_primitive::<TimestampMicrosecondType>()
+        .reinterpret_cast::<Int64Type>())
 }

@@ -32,7 +32,10 @@ pub(crate) fn enrich_visitor(rows: &mut [Row], texts: &mut Interner, derived: &m
             row.join = Some(Join::None);
         }
     }
-    if rows.iter().any(|row| (code::AUTHENTICATED..=code::ENDED).contains(&row.code)) {
+    if rows
+        .iter()
+        .any(|row| (code::AUTHENTICATED..=code::ENDED).contains(&row.code))
+    {
         enrich_conversations(rows, texts, derived);
     }
 }
@@ -63,9 +66,8 @@ fn place_late_chats(rows: &mut [Row]) {
 }
 
 fn click_before(rows: &[Row], chat: &[usize]) -> Option<Row> {
-    let afterwards = |index: &usize| {
-        matches!(rows[*index].source, Source::History | Source::DataAccess)
-    };
+    let afterwards =
+        |index: &usize| matches!(rows[*index].source, Source::History | Source::DataAccess);
     if !chat.iter().all(afterwards) {
         return None;
     }

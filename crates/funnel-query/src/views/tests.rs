@@ -14,7 +14,13 @@ async fn columns(ctx: &SessionContext, view: &str) -> String {
 #[tokio::test]
 async fn the_columns_of_every_view_are_the_published_ones() {
     let session = session(&[]).await;
-    for view in ["events_enriched", "sessions", "offers", "chats", "conversions"] {
+    for view in [
+        "events_enriched",
+        "sessions",
+        "offers",
+        "chats",
+        "conversions",
+    ] {
         let path = format!("{SCHEMAS}/{view}.txt");
         let published = std::fs::read_to_string(&path).unwrap_or_default();
         let found = columns(session.ctx(), view).await;

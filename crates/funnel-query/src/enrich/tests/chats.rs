@@ -116,7 +116,10 @@ async fn a_queue_entry_after_a_connection_is_a_leg_even_if_the_transfer_is_missi
     ];
     assert_eq!(
         legs(&events).await,
-        ["0 true true false false false false", "1 true true false false true false"]
+        [
+            "0 true true false false false false",
+            "1 true true false false true false"
+        ]
     );
 }
 
@@ -140,7 +143,10 @@ async fn the_history_alone_tells_its_legs() {
     ];
     assert_eq!(
         legs(&events).await,
-        ["0 true true true true false false", "1 true false false false true true"]
+        [
+            "0 true true true true false false",
+            "1 true false false false true true"
+        ]
     );
     let sql = "SELECT ended_by, end_reason FROM chats ORDER BY leg_number";
     let session = session(&events).await;
@@ -175,7 +181,10 @@ async fn the_history_settles_who_ended_a_chat_but_not_when() {
 #[tokio::test]
 async fn a_summary_does_not_overrule_the_lines_that_were_seen() {
     // The summary is of the whole chat; the lines say that it was the second leg.
-    let summary = ev(T::ChatInteractive, 10).source("data_access").anonymous().chat_key("a1");
+    let summary = ev(T::ChatInteractive, 10)
+        .source("data_access")
+        .anonymous()
+        .chat_key("a1");
     let events = [
         chat(T::ChatRequested, 0, 0).known().chat_key("a1"),
         chat(T::ChatConnected, 10, 1),
@@ -187,7 +196,10 @@ async fn a_summary_does_not_overrule_the_lines_that_were_seen() {
     ];
     assert_eq!(
         legs(&events).await,
-        ["0 true true false true false false", "1 true true true false true false"]
+        [
+            "0 true true false true false false",
+            "1 true true true false true false"
+        ]
     );
 }
 
@@ -195,7 +207,10 @@ async fn a_summary_does_not_overrule_the_lines_that_were_seen() {
 async fn the_order_of_arrival_changes_nothing() {
     let mut events = vec![
         ev(T::SessionStarted, 0),
-        ev(T::EngagementImpression, 1).context("1").engagement(7).state(1),
+        ev(T::EngagementImpression, 1)
+            .context("1")
+            .engagement(7)
+            .state(1),
         ev(T::EngagementClick, 2).context("1").engagement(7),
         chat(T::ChatRequested, 3, 0).known().chat_key("a1"),
         chat(T::ChatConnected, 10, 1),
@@ -212,6 +227,10 @@ async fn the_order_of_arrival_changes_nothing() {
         events.rotate_left(1);
         let (front, back) = (turn % 3, 5 + turn % 4);
         events.swap(front, back);
-        assert_eq!(rows(&session(&events).await, sql).await, expected, "turn {turn}");
+        assert_eq!(
+            rows(&session(&events).await, sql).await,
+            expected,
+            "turn {turn}"
+        );
     }
 }

@@ -12,7 +12,9 @@ async fn links(events: &[Ev]) -> Vec<String> {
 }
 
 fn click(second: i64, context: &str) -> Ev {
-    ev(T::EngagementClick, second).context(context).engagement(7)
+    ev(T::EngagementClick, second)
+        .context(context)
+        .engagement(7)
 }
 
 #[tokio::test]
@@ -20,7 +22,10 @@ async fn rows_with_a_chat_id_only_share_what_the_chat_knows() {
     let found = links(&[
         chat(T::ChatRequested, 10, 0).known().chat_key("a1"),
         chat(T::ChatConnected, 20, 2),
-        ev(T::ChatEnded, 30).source("data_access").anonymous().chat_key("a1"),
+        ev(T::ChatEnded, 30)
+            .source("data_access")
+            .anonymous()
+            .chat_key("a1"),
     ])
     .await;
     assert_eq!(

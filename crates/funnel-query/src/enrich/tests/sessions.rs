@@ -23,7 +23,10 @@ async fn the_copy_that_reached_kafka_first_counts() {
     };
     // Listed first, but later in Kafka's time.
     let found = kinds(&[late, once]).await;
-    assert_eq!(found, ["page_viewed web_tag event_id", "page_viewed web_tag -"]);
+    assert_eq!(
+        found,
+        ["page_viewed web_tag event_id", "page_viewed web_tag -"]
+    );
 }
 
 #[tokio::test]
@@ -50,8 +53,12 @@ async fn impressions_on_two_pages_are_two_views() {
 async fn nightly_copies_count_only_in_families_that_nobody_saw_live() {
     let found = kinds(&[
         ev(T::SessionStarted, 0),
-        ev(T::SessionStarted, 1).source("data_access").set(|e| e.source_event = "x".to_owned()),
-        ev(T::EngagementImpression, 2).source("data_access").context("1"),
+        ev(T::SessionStarted, 1)
+            .source("data_access")
+            .set(|e| e.source_event = "x".to_owned()),
+        ev(T::EngagementImpression, 2)
+            .source("data_access")
+            .context("1"),
         ev(T::EngagementClick, 3).source("data_access").context("1"),
         ev(T::EngagementClick, 4).source("visit_info").context("1"),
         ev(T::PageViewed, 5).source("visit_info"),
@@ -78,13 +85,11 @@ async fn an_impression_without_context_goes_to_the_latest_open_one_of_its_engage
             .source("app_engagement")
     };
     let retrieved = |second, context: &str, engagement| {
-        shown(second, engagement)
-            .context(context)
-            .set(|e| {
-                e.event_type = T::EngagementRetrieved;
-                e.event_type_code = T::EngagementRetrieved.code();
-                e.availability = Some("Available".to_owned());
-            })
+        shown(second, engagement).context(context).set(|e| {
+            e.event_type = T::EngagementRetrieved;
+            e.event_type_code = T::EngagementRetrieved.code();
+            e.availability = Some("Available".to_owned());
+        })
     };
     let session = session(&[
         retrieved(0, "1", 7),
@@ -135,7 +140,10 @@ async fn a_click_without_a_state_has_the_last_state_of_its_offer() {
     .await;
     let sql = "SELECT context_id, agent_state_at_impression, agent_state_at_click, offer_outcome \
                FROM offers ORDER BY 1";
-    assert_eq!(rows(&session, sql).await, ["1 1 2 blocked_offline", "2 4 1 click_no_request"]);
+    assert_eq!(
+        rows(&session, sql).await,
+        ["1 1 2 blocked_offline", "2 4 1 click_no_request"]
+    );
 }
 
 #[tokio::test]
@@ -216,7 +224,10 @@ async fn a_second_session_of_a_visitor_is_a_returning_one() {
     ])
     .await;
     let sql = "SELECT session_id, new_vs_returning FROM sessions ORDER BY 1";
-    assert_eq!(rows(&session, sql).await, ["s new", "s2 returning", "s3 new"]);
+    assert_eq!(
+        rows(&session, sql).await,
+        ["s new", "s2 returning", "s3 new"]
+    );
 }
 
 #[tokio::test]
@@ -238,5 +249,28 @@ async fn conversions_of_several_sources_are_one_by_their_reference() {
     ])
     .await;
     let sql = "SELECT order_ref, amount, session_id FROM conversions ORDER BY 1";
-    assert_eq!(rows(&session, sql).await, ["o-1 12.5000 s", "o-2 12.5000 s"]);
+    assert_eq!(
+        rows(&session, sql).await,
+        ["o-1 12.5000 s", "o-2 12.5000 s"]
+    );
+}
+
+#[tokio::test]
+async fn a_session_limited_to_some_days_reads_no_others() {
+    use chrono::NaiveDate;
+
+    let day = 86_400;
+    let events = [
+        ev(T::SessionStarted, -day),
+        ev(T::SessionStarted, 0).session("s2"),
+        ev(T::SessionStarted, day).session("s3"),
+    ];
+    let date = |day| NaiveDate::from_ymd_opt(2024, 3, day).expect("date");
+    let options = QueryOptions {
+        event_days: Some((date(4), date(5))),
+        ..QueryOptions::default()
+    };
+    let session = session_with(&events, options).await;
+    let sql = "SELECT session_id FROM sessions ORDER BY 1";
+    assert_eq!(rows(&session, sql).await, ["s2", "s3"]);
 }

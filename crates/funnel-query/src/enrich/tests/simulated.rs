@@ -11,7 +11,10 @@ use crate::session::{QueryOptions, QuerySession};
 
 /// Metric and what is counted over the enriched events of one account.
 const METRICS: [(&str, &str); 19] = [
-    ("sessions", "count(DISTINCT CASE WHEN event_type = 'session_started' THEN session_key END)"),
+    (
+        "sessions",
+        "count(DISTINCT CASE WHEN event_type = 'session_started' THEN session_key END)",
+    ),
     (
         "prospects",
         "count(DISTINCT CASE WHEN event_type = 'engagement_eligible' THEN session_key END)",
@@ -30,8 +33,14 @@ const METRICS: [(&str, &str); 19] = [
         "count(DISTINCT CASE WHEN event_type = 'engagement_impression' AND agent_state = 4 \
          THEN concat(session_key, '|', engagement_id) END)",
     ),
-    ("engagement_views", "sum(CAST(event_type = 'engagement_impression' AS INT))"),
-    ("accepted_offers", "sum(CAST(event_type = 'engagement_click' AS INT))"),
+    (
+        "engagement_views",
+        "sum(CAST(event_type = 'engagement_impression' AS INT))",
+    ),
+    (
+        "accepted_offers",
+        "sum(CAST(event_type = 'engagement_click' AS INT))",
+    ),
     (
         "online_offers_accepted",
         "count(CASE WHEN event_type = 'engagement_click' AND agent_state_at_event = 1 THEN 1 END)",
@@ -77,7 +86,10 @@ const METRICS: [(&str, &str); 19] = [
          THEN conversation_key END)",
     ),
     ("offers", "count(DISTINCT offer_key)"),
-    ("stale_offers", "count(DISTINCT CASE WHEN stale_offer THEN offer_key END)"),
+    (
+        "stale_offers",
+        "count(DISTINCT CASE WHEN stale_offer THEN offer_key END)",
+    ),
 ];
 
 async fn simulated(seed: u64, sessions: u64) -> (QuerySession, Truth) {
@@ -96,10 +108,16 @@ async fn simulated(seed: u64, sessions: u64) -> (QuerySession, Truth) {
     assert_eq!(rejects as u64, truth.entries.rejects, "seed {seed}");
     let options = QueryOptions {
         accounts,
-        as_of: Some(DateTime::parse_from_rfc3339(&truth.as_of).expect("as of").to_utc()),
+        as_of: Some(
+            DateTime::parse_from_rfc3339(&truth.as_of)
+                .expect("as of")
+                .to_utc(),
+        ),
         ..QueryOptions::default()
     };
-    let session = QuerySession::from_batches(vec![batch], options).await.expect("session");
+    let session = QuerySession::from_batches(vec![batch], options)
+        .await
+        .expect("session");
     (session, truth)
 }
 
