@@ -146,6 +146,7 @@ impl Talk<'_> {
             end_reason: leg.end_reason,
             sequence: i64::try_from(n).unwrap_or_default(),
             engagement: self.chat.engagement.as_ref(),
+            bought: None,
         }
     }
 

@@ -2,9 +2,20 @@
 
 use chrono::DateTime;
 
+use super::sde::money;
 use super::{Engagement, id, text_id};
 use crate::json::Obj;
 use crate::message::IdStyle;
+
+/// A conversion as the history repeats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bought {
+    /// `purchase`, `lead` or `service`.
+    pub kind: &'static str,
+    pub reference: String,
+    pub cents: i64,
+    pub time: i64,
+}
 
 /// What a record says about one leg.
 #[derive(Debug, Clone)]
@@ -22,6 +33,7 @@ pub struct Leg<'a> {
     /// Counter of transferred legs.
     pub sequence: i64,
     pub engagement: Option<&'a Engagement>,
+    pub bought: Option<&'a Bought>,
 }
 
 fn time(o: &mut Obj, key: &str, ms: i64) {
@@ -71,6 +83,39 @@ fn info(leg: &Leg<'_>, style: IdStyle) -> Obj {
     o
 }
 
+/// `sdes`: one attribute. All values are texts here.
+fn sdes(b: &Bought) -> Obj {
+    let mut inner = Obj::new();
+    let name = match b.kind {
+        "purchase" => {
+            inner.str("total", &money(b.cents)).str("currency", "USD");
+            inner.str("orderId", &b.reference);
+            "purchase"
+        }
+        "lead" => {
+            let mut lead = Obj::new();
+            lead.str("topic", "home loan callback")
+                .str("leadId", &b.reference);
+            inner.obj("lead", lead);
+            "lead"
+        }
+        _ => {
+            inner.str("topic", "address change").str("status", "0");
+            inner
+                .str("category", "account")
+                .str("serviceId", &b.reference);
+            "serviceActivity"
+        }
+    };
+    inner.str("serverTimeStamp", &(b.time + 80).to_string());
+    inner.str("originalTimeStamp", &b.time.to_string());
+    let mut event = Obj::new();
+    event.obj(name, inner);
+    let mut o = Obj::new();
+    o.arr("events", &[event.end()]);
+    o
+}
+
 /// The record.
 pub fn record(leg: &Leg<'_>, style: IdStyle) -> Obj {
     let mut o = Obj::with_capacity(1400);
@@ -94,5 +139,8 @@ pub fn record(leg: &Leg<'_>, style: IdStyle) -> Obj {
     v.str("browser", "Firefox 123.0")
         .str("operatingSystem", "WINDOWS");
     o.obj("visitorInfo", v);
+    if let Some(bought) = leg.bought {
+        o.obj("sdes", sdes(bought));
+    }
     o
 }

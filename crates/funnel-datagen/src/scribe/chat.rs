@@ -83,7 +83,10 @@ impl Scribe<'_> {
     }
 
     pub(crate) fn history(&mut self, leg: &Leg<'_>) {
-        let facts = 2 + u32::from(leg.connected.is_some()) + u32::from(leg.interactive);
+        let facts = 2
+            + u32::from(leg.connected.is_some())
+            + u32::from(leg.interactive)
+            + u32::from(leg.bought.is_some());
         let (system, event) = ("engagement_history", "interactionHistoryRecord");
         let spec = Spec {
             events: facts,

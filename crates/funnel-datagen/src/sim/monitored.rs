@@ -182,7 +182,7 @@ fn after_click(tour: &mut Tour<'_>, offer: &Offer, at: Shown<'_>, time: i64) -> 
         if tour.traits.default_window {
             tour.scribe.window_closed(time + 20_000);
         }
-        tour.record.offers[offer.index].outcome = Outcome::ClickNoRequest;
+        // The outcome of the click stands: who waits for a busy agent and leaves was blocked.
         return time + 25_000;
     }
     let asked = time + tour.dice.seconds(4, 25);

@@ -43,13 +43,13 @@ pub(super) fn chat(tour: &mut Tour<'_>, from: Origin<'_>, page: &str, start: i64
     let story = live(tour, from, start);
     write_down(tour, &story, offer);
     super::feed::tell(tour, &story);
-    copies(tour, &story);
     let ended = story.legs.last().map_or(start, |l| l.ended);
+    let mut bought = None;
     if let Some(line) = story.legs.iter().find_map(|l| l.line) {
         // Some buy while they are talking.
         if ended - line > 20_000 {
             let during = tour.dice.between(line + 6_000, ended - 6_000);
-            tour.convert(during, page, 0.05);
+            bought = tour.convert(during, page, 0.1);
         }
         if tour.dice.chance(0.15) {
             let id = tour.dice.between(1_000_000, 9_999_999_999);
@@ -57,6 +57,7 @@ pub(super) fn chat(tour: &mut Tour<'_>, from: Origin<'_>, page: &str, start: i64
             tour.scribe.survey(ended + 25_000, id, 2, Some(&key));
         }
     }
+    copies(tour, &story, bought.as_ref());
     ended + 30_000
 }
 
@@ -216,7 +217,7 @@ pub(super) fn events(tour: &mut Tour<'_>, story: &Story) -> Vec<ChatEvent> {
 }
 
 /// The same chat once more, hours later: from the history or from the files, never from both.
-fn copies(tour: &mut Tour<'_>, story: &Story) {
+fn copies(tour: &mut Tour<'_>, story: &Story, bought: Option<&history::Bought>) {
     let share = tour.options.disorder.copies;
     if story.to_account || !tour.dice.chance(share) {
         return;
@@ -238,6 +239,7 @@ fn copies(tour: &mut Tour<'_>, story: &Story) {
                 end_reason: leg.end_reason,
                 sequence: i64::try_from(n).unwrap_or_default(),
                 engagement,
+                bought: bought.filter(|_| leg.passed_by.is_none()),
             });
         }
         return;

@@ -3,6 +3,7 @@
 use super::dice::Dice;
 use super::options::Options;
 use super::world::Account;
+use crate::payload::history::Bought;
 use crate::payload::{Engagement, sde};
 use crate::scribe::{Draft, Scribe, Shown, Visit};
 use crate::truth::record::{Conversion, SessionRecord, Step, View};
@@ -122,27 +123,35 @@ impl<'a> Tour<'a> {
     }
 
     /// A purchase, a lead or a completed service, by the given chance.
-    pub(crate) fn convert(&mut self, time: i64, page: &str, share: f64) {
+    pub(crate) fn convert(&mut self, time: i64, page: &str, share: f64) -> Option<Bought> {
         if !self.may_convert || !self.dice.chance(share) {
-            return;
+            return None;
         }
-        let reference = format!("{}-{}", self.dice.digits(8), self.dice.hex(6));
-        let (payload, cents) = match self.dice.below(10) {
-            0..=5 => {
-                let cents = self.dice.between(500, 250_000);
-                let items = self.dice.between(1, 5);
-                (
-                    sde::purchase(&format!("ORD-{reference}"), cents, items),
-                    cents,
-                )
-            }
+        let number = format!("{}-{}", self.dice.digits(8), self.dice.hex(6));
+        let (kind, reference, cents) = match self.dice.below(10) {
+            0..=5 => (
+                "purchase",
+                format!("ORD-{number}"),
+                self.dice.between(500, 250_000),
+            ),
             // Leads carry no value here: whether it is revenue is told differently by different
             // documents.
-            6..=7 => (sde::lead(&format!("LD-{reference}")), 0),
-            _ => (sde::service(&format!("SV-{reference}"), 0), 0),
+            6..=7 => ("lead", format!("LD-{number}"), 0),
+            _ => ("service", format!("SV-{number}"), 0),
+        };
+        let payload = match kind {
+            "purchase" => sde::purchase(&reference, cents, 1 + cents % 4),
+            "lead" => sde::lead(&reference),
+            _ => sde::service(&reference, 0),
         };
         self.scribe.sde(time, page, payload);
         self.record.conversions.push(Conversion { time, cents });
+        Some(Bought {
+            kind,
+            reference,
+            cents,
+            time,
+        })
     }
 
     /// A click of the monitored flow, perhaps a double one.
