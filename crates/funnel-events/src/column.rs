@@ -1,5 +1,5 @@
-//! One declaration per table: [`table!`] makes the row struct, its Arrow fields and its builders from
-//! one list, so that a column cannot exist in one of the three only.
+//! One declaration per table: [`table!`] makes the row struct, its Arrow fields and its builders
+//! from one list, so that a column cannot exist in one of the three only.
 
 use std::sync::Arc;
 

@@ -10,7 +10,8 @@ pub struct HashKey {
 }
 
 impl HashKey {
-    /// A key from a secret of any length. `id` names the key in `consumer_key_id`; it is not secret.
+    /// A key from a secret of any length. `id` names the key in `consumer_key_id`; it is not
+    /// secret.
     #[must_use]
     pub fn new(secret: &[u8], id: impl Into<String>) -> Self {
         Self {
@@ -123,8 +124,8 @@ impl Default for Limits {
     }
 }
 
-/// Refusal by age, both off by default: a late event is better than a lost one. Ages are measured from
-/// `producedAt`, never from our clock, so that reading a record twice gives the same verdict.
+/// Refusal by age, both off by default: a late event is better than a lost one. Ages are measured
+/// from `producedAt`, never from our clock, so that reading a record twice gives the same verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeRules {
     pub max_age: Option<Duration>,

@@ -30,8 +30,8 @@ pub enum Entry {
     Reject(Box<Reject>),
 }
 
-/// Decodes records. Beside its configuration it keeps only whether it has warned: the same bytes give the same
-/// facts, on any thread.
+/// Decodes records. Beside its configuration it keeps only whether it has warned: the same bytes
+/// give the same facts, on any thread.
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,

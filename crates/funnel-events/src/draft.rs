@@ -12,7 +12,8 @@ pub(crate) struct Draft<'d, 'a> {
     pub(crate) event: Box<Event>,
     /// The part of the record that states the fact.
     pub(crate) body: Value<'d, 'a>,
-    /// Whether the body is an element of an array: it knows its ids better than the envelope of them all.
+    /// Whether the body is an element of an array: it knows its ids better than the envelope of
+    /// them all.
     pub(crate) in_array: bool,
     /// Whether the time is the fact's own and not the envelope's.
     pub(crate) own_time: bool,
@@ -175,7 +176,8 @@ impl<'d, 'a> Record<'d, 'a> {
         self.keep(Found::Reject(reject));
     }
 
-    /// Elements of an array out of their unions, each with its JSON pointer. One that is no object is refused.
+    /// Elements of an array out of their unions, each with its JSON pointer. One that is no object
+    /// is refused.
     pub(crate) fn objects(
         &mut self,
         array: Value<'d, 'a>,

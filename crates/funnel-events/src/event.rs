@@ -1,4 +1,5 @@
-//! One normalised event: a field per column of the `events` table that the record itself determines.
+//! One normalised event: a field per column of the `events` table that the record itself
+//! determines.
 
 use crate::column::{Named, table};
 use crate::event_type::{EventType, Flow, TimeSource};
@@ -22,7 +23,8 @@ impl Named for TimeSource {
 }
 
 table! {
-    /// One fact, normalised. Nothing in it depends on another record, on a clock or on the place in Kafka.
+    /// One fact, normalised. Nothing in it depends on another record, on a clock or on the place in
+    /// Kafka.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct Event, EventColumns;
     /// Identity of the fact, computed from what it says: the same fact read twice has the same id.

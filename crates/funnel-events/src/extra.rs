@@ -49,7 +49,8 @@ impl<'k> Writer<'k> {
         Some(self.text)
     }
 
-    /// Every scalar below `value` that nobody read. Arrays are lists of something we do not know: not kept.
+    /// Every scalar below `value` that nobody read. Arrays are lists of something we do not know:
+    /// not kept.
     fn collect(&mut self, value: Value<'_, '_>, prefix: &str) {
         for (name, member) in value.members() {
             let member = member.unwrapped();
@@ -106,7 +107,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `extra_json` of one fact: the common part and, for an element of an array, its own unknown members.
+    /// `extra_json` of one fact: the common part and, for an element of an array, its own unknown
+    /// members.
     pub(crate) fn with(
         &self,
         own: Option<Value<'_, '_>>,
@@ -250,7 +252,8 @@ fn push_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// The body of an engagement attribute: scalars and products, without what is personal. None if nothing is left.
+/// The body of an engagement attribute: scalars and products, without what is personal. None if
+/// nothing is left.
 pub(crate) fn attribute_json(
     body: Value<'_, '_>,
     keep: &PrivacyKeep,

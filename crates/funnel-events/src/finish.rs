@@ -97,7 +97,8 @@ fn set_consumer(config: &DecoderConfig, draft: &mut Draft<'_, '_>) {
 }
 
 fn set_keys(event: &mut Event) {
-    // Some sources add a dot and a hash to the session; the part before it is what all sources know.
+    // Some sources add a dot and a hash to the session; the part before it is what all sources
+    // know.
     event.session_id = event
         .session_id_raw
         .as_deref()

@@ -1,8 +1,9 @@
 //! Which two facts are the same fact.
 //!
-//! An id is the hash of account, event type, visitor and of what tells facts of that type apart. Where one of
-//! these parts is missing, session, source event, exact time and the hash of the entry stand in for it: two
-//! different facts must never share an id, even at the price that one fact in two forms has two.
+//! An id is the hash of account, event type, visitor and of what tells facts of that type apart.
+//! Where one of these parts is missing, session, source event, exact time and the hash of the entry
+//! stand in for it: two different facts must never share an id, even at the price that one fact in
+//! two forms has two.
 
 use blake3::Hasher;
 
@@ -165,7 +166,8 @@ fn attribute_parts(draft: &Draft<'_, '_>, entry: &blake3::Hash) -> Vec<Option<St
     }
 }
 
-/// Hash of what an entry says: the order of members, the spelling of numbers, Avro unions and nulls do not count.
+/// Hash of what an entry says: the order of members, the spelling of numbers, Avro unions and nulls
+/// do not count.
 pub(crate) fn entry_hash(value: Value<'_, '_>) -> blake3::Hash {
     let mut hasher = Hasher::new();
     hash_value(value, &mut hasher);
@@ -210,7 +212,8 @@ fn hash_value(value: Value<'_, '_>, hasher: &mut Hasher) {
     };
 }
 
-/// Members of the envelope that belong to what a record says. `producedAt` and `eventId` belong to its sending.
+/// Members of the envelope that belong to what a record says. `producedAt` and `eventId` belong to
+/// its sending.
 const CONTENT: [&str; 12] = [
     "eventType",
     "sourceSystem",

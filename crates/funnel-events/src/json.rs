@@ -1,7 +1,8 @@
-//! A borrowed JSON document: flat list of nodes in source order, strings and numbers as slices of the input.
+//! A borrowed JSON document: flat list of nodes in source order, strings and numbers as slices of
+//! the input.
 //!
-//! Numbers stay text, so that an id never passes through a float. Every node remembers whether somebody
-//! read it; what nobody read is what a record says beyond our columns.
+//! Numbers stay text, so that an id never passes through a float. Every node remembers whether
+//! somebody read it; what nobody read is what a record says beyond our columns.
 
 mod number;
 mod parse;
@@ -162,8 +163,8 @@ impl<'d, 'a> Value<'d, 'a> {
         self.get(key).filter(|value| value.is_array())
     }
 
-    /// The branch of an Avro union in its JSON encoding: `{"string": x}` and `{"full.record.Name": {…}}` are x
-    /// and the record. Other values are themselves.
+    /// The branch of an Avro union in its JSON encoding: `{"string": x}` and `{"full.record.Name":
+    /// {…}}` are x and the record. Other values are themselves.
     pub(crate) fn unwrapped(self) -> Self {
         let mut value = self;
         while let Some((branch, inner)) = value.only_member() {
@@ -218,7 +219,8 @@ fn is_record_name(name: &str) -> bool {
             .is_some_and(|last| last.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// A member's name without the package of a record: `Conversation` of `com.liveperson.dataaccess.Conversation`.
+/// A member's name without the package of a record: `Conversation` of
+/// `com.liveperson.dataaccess.Conversation`.
 pub(crate) fn simple_name(name: &str) -> &str {
     if is_record_name(name) {
         name.rsplit('.').next().unwrap_or(name)

@@ -25,8 +25,8 @@ pub(crate) fn read_payload(record: &mut Record<'_, '_>) {
     }
 }
 
-/// Payloads of the live sources are told apart by their members: producers send the same Chat API answer as
-/// `chat_sdk` and as `server_chat`.
+/// Payloads of the live sources are told apart by their members: producers send the same Chat API
+/// answer as `chat_sdk` and as `server_chat`.
 fn read_live(record: &mut Record<'_, '_>) {
     let payload = record.payload;
     if chat::read_answer(record) || session::read_body(record) || session::read_offers(record) {
@@ -53,7 +53,8 @@ fn read_live(record: &mut Record<'_, '_>) {
     record.push(draft);
 }
 
-/// What a number that calls itself conversation is: a UUID of authentication, a chat of this account, or neither.
+/// What a number that calls itself conversation is: a UUID of authentication, a chat of this
+/// account, or neither.
 fn read_conversation(value: Value<'_, '_>, key: &str, draft: &mut crate::draft::Draft<'_, '_>) {
     let Some(id) = value.get(key) else { return };
     let Some(text) = id.as_text(64) else { return };

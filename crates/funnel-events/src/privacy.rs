@@ -172,8 +172,8 @@ fn has_ip(text: &str) -> bool {
     })
 }
 
-/// Seven to fifteen digits with the marks that people put into phone numbers. Digits alone count only where
-/// the member's name does not speak of an id, a number or a time.
+/// Seven to fifteen digits with the marks that people put into phone numbers. Digits alone count
+/// only where the member's name does not speak of an id, a number or a time.
 fn has_phone(name: &str, text: &str) -> bool {
     let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if bare {
@@ -242,7 +242,8 @@ fn is_decimal(run: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// An address without what identifies people: user part, query, fragment, and path parts that are e-mail.
+/// An address without what identifies people: user part, query, fragment, and path parts that are
+/// e-mail.
 pub(crate) fn clean_url(url: &str, keep_query: bool) -> String {
     if keep_query {
         return url.to_owned();

@@ -1,7 +1,7 @@
 //! Members of a JSON object to values of columns.
 //!
-//! Each `take_*` marks what it could use. A value that it could not use stays unmarked, the column stays null,
-//! and the value ends up in `extra_json`: that is the whole rule for wrong types.
+//! Each `take_*` marks what it could use. A value that it could not use stays unmarked, the column
+//! stays null, and the value ends up in `extra_json`: that is the whole rule for wrong types.
 
 use crate::column::{DECIMAL_PRECISION, DECIMAL_SCALE};
 use crate::json::{Kind, Value, decimal, integer};

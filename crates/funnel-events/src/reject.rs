@@ -119,8 +119,8 @@ impl RejectStage {
     }
 }
 
-/// One refusal. Beside the reason it carries what could be read, so that rejects can be grouped and one
-/// visitor's can be deleted.
+/// One refusal. Beside the reason it carries what could be read, so that rejects can be grouped and
+/// one visitor's can be deleted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
     pub code: RejectCode,

@@ -60,8 +60,8 @@ fn text_time(text: &str) -> Result<i64, TimeError> {
     checked(us.div_euclid(1000)).map(|_| us)
 }
 
-/// `2017-02-27T06:24:15.424-05:00`, also with a space for the T, with `+0000` or `+00`, and with Z. A time
-/// without an offset is refused: it could be any of 27 hours.
+/// `2017-02-27T06:24:15.424-05:00`, also with a space for the T, with `+0000` or `+00`, and with Z.
+/// A time without an offset is refused: it could be any of 27 hours.
 fn iso_time(text: &[u8]) -> Option<i64> {
     let number = |from: usize, len: usize| -> Option<i64> {
         let digits = text.get(from..from + len)?;

@@ -9,7 +9,8 @@ pub(crate) enum WireFormat {
     Json,
 }
 
-/// Tells the encoding by the first byte. JSON text never begins with the magic bytes of registry framing.
+/// Tells the encoding by the first byte. JSON text never begins with the magic bytes of registry
+/// framing.
 pub(crate) fn detect(bytes: &[u8]) -> Result<WireFormat, Box<Reject>> {
     match bytes.first() {
         Some(magic @ (0x00 | 0x01)) => Err(Box::new(Reject::new(

@@ -68,7 +68,8 @@ fn scaled(text: &str, scale: i32, round: bool) -> Option<i128> {
     Some(if negative { -digits } else { digits })
 }
 
-/// The integer that a decimal text stands for: `7`, `7.0`, `70e-1`; None for `7.5` and beyond 64 bits.
+/// The integer that a decimal text stands for: `7`, `7.0`, `70e-1`; None for `7.5` and beyond 64
+/// bits.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     // Nearly all ids are plain digits.
     if text.len() <= 18 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

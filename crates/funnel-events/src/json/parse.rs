@@ -1,4 +1,5 @@
-//! JSON text to nodes. Strict RFC 8259; in addition duplicate member names and deep nesting are refused.
+//! JSON text to nodes. Strict RFC 8259; in addition duplicate member names and deep nesting are
+//! refused.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -74,7 +75,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Adds a node and gives its position. A record has fewer bytes than `u32::MAX`, so fewer nodes too.
+    /// Adds a node and gives its position. A record has fewer bytes than `u32::MAX`, so fewer nodes
+    /// too.
     fn push(&mut self, kind: Kind, text: Cow<'a, str>) -> usize {
         let position = self.nodes.len();
         let end = u32::try_from(position + 1).unwrap_or(u32::MAX);

@@ -211,8 +211,8 @@ fn read_shark(value: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     }
 }
 
-/// Ids of the visit under the names of the window and of the SDK's `requestChat`. A visitor that is a number is
-/// the Chat API's own.
+/// Ids of the visit under the names of the window and of the SDK's `requestChat`. A visitor that is
+/// a number is the Chat API's own.
 fn read_visit(value: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     let event = &mut draft.event;
     match value

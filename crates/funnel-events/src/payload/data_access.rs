@@ -1,4 +1,5 @@
-//! Data Access records: one element, one record with its header, or a whole file, in Avro's JSON encoding.
+//! Data Access records: one element, one record with its header, or a whole file, in Avro's JSON
+//! encoding.
 
 pub(super) mod conversation;
 
@@ -17,8 +18,8 @@ pub(super) fn read(record: &mut Record<'_, '_>) {
     }
 }
 
-/// Looks for the arrays that hold facts, and remembers the visitor header on the way. False if there is nothing
-/// but one bare element.
+/// Looks for the arrays that hold facts, and remembers the visitor header on the way. False if
+/// there is nothing but one bare element.
 fn walk<'d, 'a>(
     record: &mut Record<'d, 'a>,
     value: Value<'d, 'a>,

@@ -1,4 +1,5 @@
-//! Engagement History: ended chats with their campaign, attributes and surveys. All numbers may be texts.
+//! Engagement History: ended chats with their campaign, attributes and surveys. All numbers may be
+//! texts.
 
 use super::chat::take_agent;
 use super::data_access::conversation::{Times, ended_by, push_beginning, span_ms};
@@ -42,8 +43,8 @@ fn read_part(record: &mut Record<'_, '_>) {
     record.push(draft);
 }
 
-/// One chat as the facts it states, in a fixed order: requested, connected, interactive, ended, then attributes,
-/// then surveys. A record that is sent as one kind of fact gives that kind only.
+/// One chat as the facts it states, in a fixed order: requested, connected, interactive, ended,
+/// then attributes, then surveys. A record that is sent as one kind of fact gives that kind only.
 fn read_chat<'d, 'a>(record: &mut Record<'d, 'a>, chat: Value<'d, 'a>, path: &str) {
     let Some(info) = chat.object("info") else {
         let path = format!("{path}/info");
@@ -78,8 +79,8 @@ fn read_chat<'d, 'a>(record: &mut Record<'d, 'a>, chat: Value<'d, 'a>, path: &st
     }
 }
 
-/// The elements of a list inside a part of the chat. One that is no object is refused whether or not the list is
-/// asked for: a record is good or bad independently of what is taken from it.
+/// The elements of a list inside a part of the chat. One that is no object is refused whether or
+/// not the list is asked for: a record is good or bad independently of what is taken from it.
 fn parts<'d, 'a>(
     record: &mut Record<'d, 'a>,
     chat: Value<'d, 'a>,
@@ -110,12 +111,19 @@ fn read_facts<'d, 'a>(record: &mut Record<'d, 'a>, info: Value<'d, 'a>, template
     let said_ended = info
         .take_bool("ended")
         .or_else(|| info.take_bool("isEnded"));
-    if times.ended_us.is_some() || said_ended == Some(true) || record.found.len() == before {
-        let mut draft = record.entry_like(&template, template.body, EventType::ChatEnded);
+    let is_ended = times.ended_us.is_some() || said_ended == Some(true);
+    if is_ended || record.found.len() == before {
+        // A record without any time is what its envelope says that it is.
+        let event_type = if is_ended {
+            EventType::ChatEnded
+        } else {
+            record.event_type()
+        };
+        let mut draft = record.entry_like(&template, template.body, event_type);
         draft.set_own_time(times.ended_us);
         let event = &mut draft.event;
         event.end_reason = end_reason;
-        event.ended_by = Some(ended_by(end_reason).to_owned());
+        event.ended_by = is_ended.then(|| ended_by(end_reason).to_owned());
         event.wait_ms = span_ms(times.requested_us, times.connected_us.or(times.ended_us));
         event.chat_duration_ms = seconds
             .and_then(|seconds| seconds.checked_mul(1000))

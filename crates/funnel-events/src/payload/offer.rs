@@ -100,7 +100,8 @@ pub(super) fn read_state(value: Value<'_, '_>, draft: &mut Draft<'_, '_>) {
     read_agent_state(value, "state", draft);
 }
 
-/// Availability of agents as digits or as Data Access text. Busy is 4; 3 is nobody's code and stays as sent.
+/// Availability of agents as digits or as Data Access text. Busy is 4; 3 is nobody's code and stays
+/// as sent.
 pub(super) fn read_agent_state(value: Value<'_, '_>, key: &str, draft: &mut Draft<'_, '_>) {
     let Some(state) = value.get(key) else { return };
     let event = &mut draft.event;

@@ -3,7 +3,8 @@
 use crate::draft::{Draft, fill};
 use crate::json::Value;
 
-/// Kinds by the Web Tag's name; other sources' names; the member that holds the body where there is one.
+/// Kinds by the Web Tag's name; other sources' names; the member that holds the body where there is
+/// one.
 const KINDS: [(&str, &[&str], &[&str]); 10] = [
     ("cart", &["CartStatus", "cartStatus"], &["cartStatus"]),
     ("purchase", &["Purchase"], &[]),

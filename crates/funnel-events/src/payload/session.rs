@@ -1,4 +1,5 @@
-//! Sessions and engagement requests: App Engagement API, Monitoring API, and what they say of the visitor.
+//! Sessions and engagement requests: App Engagement API, Monitoring API, and what they say of the
+//! visitor.
 
 use super::{offer, sde};
 use crate::draft::{Draft, Record, fill};
@@ -15,8 +16,8 @@ const IMPRESSIONS: [(&str, EventType); 5] = [
     ("impClose", EventType::EngagementDeclined),
 ];
 
-/// A request body: impression events, then engagement attributes. Their order inside the arrays means nothing,
-/// and they carry no time. True if the payload has this shape.
+/// A request body: impression events, then engagement attributes. Their order inside the arrays
+/// means nothing, and they carry no time. True if the payload has this shape.
 pub(super) fn read_body<'d, 'a>(record: &mut Record<'d, 'a>) -> bool {
     let payload = record.payload;
     let impressions = payload.array("impAttributes");
@@ -24,7 +25,8 @@ pub(super) fn read_body<'d, 'a>(record: &mut Record<'d, 'a>) -> bool {
     if impressions.is_none() && attributes.is_none() {
         return false;
     }
-    // The body of a first call is a fact of its own: a session, a page, a request for an engagement.
+    // The body of a first call is a fact of its own: a session, a page, a request for an
+    // engagement.
     let is_call = matches!(
         record.event_type(),
         EventType::SessionStarted | EventType::PageViewed | EventType::EngagementRetrieved
@@ -88,7 +90,8 @@ fn read_impression<'d, 'a>(record: &mut Record<'d, 'a>, item: Value<'d, 'a>, pat
     record.push(draft);
 }
 
-/// An answer of the Monitoring API, which offers several engagements. True if the payload has this shape.
+/// An answer of the Monitoring API, which offers several engagements. True if the payload has this
+/// shape.
 pub(super) fn read_offers(record: &mut Record<'_, '_>) -> bool {
     let payload = record.payload;
     let Some(offers) = payload.array("engagementDetails") else {

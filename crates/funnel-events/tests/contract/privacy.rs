@@ -66,7 +66,8 @@ fn nothing_personal_of_the_examples_stands_in_any_column() {
         for (column, value) in columns(&batch, row) {
             let value = value.to_string().replace("\\\"", "\"");
             for personal in PERSONAL {
-                // One example's page view has this as the name of an offer, which is the brand's own text.
+                // One example's page view has this as the name of an offer, which is the brand's
+                // own text.
                 let own = column == "engagement_name";
                 assert!(
                     own || !value.contains(personal),

@@ -287,7 +287,8 @@ fn age_is_judged_only_when_configured_and_against_the_producers_clock() {
     assert_eq!(split(decoder.decode(Some(fresh.as_bytes()))).1, []);
 }
 
-/// The property of the fuzz target: every input has an answer, and an answer is never an empty list.
+/// The property of the fuzz target: every input has an answer, and an answer is never an empty
+/// list.
 fn has_an_answer(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Decoded::Entries(entries) = Decoder::new(DecoderConfig::default()).decode(Some(bytes)) {
         prop_assert!(!entries.is_empty());

@@ -1,4 +1,5 @@
-//! Schema and decoder give one verdict on every record that is one JSON value without duplicate names.
+//! Schema and decoder give one verdict on every record that is one JSON value without duplicate
+//! names.
 
 use std::path::Path;
 
@@ -84,7 +85,8 @@ impl Random {
     }
 }
 
-/// Replaces, removes or adds one value somewhere; every second time close to the root, where most rules are.
+/// Replaces, removes or adds one value somewhere; every second time close to the root, where most
+/// rules are.
 fn mutate(value: &mut Value, random: &mut Random) {
     let depth = if random.below(2) == 0 {
         1

@@ -59,11 +59,18 @@ pub(super) fn read<'d, 'a>(
         draft.event.agent_id = transfer.take_id("agentId");
         record.push(draft);
     }
-    if times.ended_us.is_some() || record.found.len() == before {
-        let mut draft = record.entry_like(&template, template.body, EventType::ChatEnded);
+    let is_ended = times.ended_us.is_some();
+    if is_ended || record.found.len() == before {
+        // A record without any time is what its envelope says that it is.
+        let event_type = if is_ended {
+            EventType::ChatEnded
+        } else {
+            record.event_type()
+        };
+        let mut draft = record.entry_like(&template, template.body, event_type);
         draft.set_own_time(times.ended_us);
         draft.event.end_reason = end_reason;
-        draft.event.ended_by = Some(ended_by(end_reason).to_owned());
+        draft.event.ended_by = is_ended.then(|| ended_by(end_reason).to_owned());
         let left_us = connected_us.or(answered_us).or(times.ended_us);
         draft.event.wait_ms = span_ms(times.requested_us, left_us);
         draft.event.chat_duration_ms = span_ms(times.connected_us, times.ended_us);
