@@ -3,7 +3,7 @@
 mod chain;
 mod coordinates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use self::coordinates::{Found, Side};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::ledger::{LedgerEntry, entries_of};
-use crate::log::LogEntry;
+use crate::log::{LogEntry, last_checkpoint};
 use crate::storage::blocking;
 use crate::table::{DeltaLog, Snapshot};
 
@@ -156,19 +156,28 @@ async fn check_commits(
     entries: &[LedgerEntry],
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    // Rows of `events` and entries, per version.
+    // Rows of `events` and entries, per version; and which batch each version holds.
     let mut claimed: BTreeMap<i64, (i64, usize)> = BTreeMap::new();
+    let mut batches: HashSet<(i64, &str)> = HashSet::new();
     for entry in entries {
         let (rows, count) = claimed.entry(entry.version).or_default();
         *rows += entry.event_rows;
         *count += 1;
+        batches.insert((entry.version, &entry.batch_id));
     }
+    let checkpoint = last_checkpoint(table.location()).await?.unwrap_or(0);
     for version in (0..=snapshot.version()).rev() {
         let at = u64::try_from(version)
             .map_err(|e| LakeError::corrupt("a version is negative").with_source(e))?;
         let Some(commit) = LogEntry::read(table.location(), at).await? else {
             break;
         };
+        let batch_id = commit.batch_id().unwrap_or_default();
+        if at < checkpoint && !batches.contains(&(version, batch_id)) {
+            // Not part of the table any more, and perhaps never was: somebody may have written
+            // it where the log had been cleaned.
+            continue;
+        }
         let added: i64 = commit.adds.iter().filter_map(|add| add.num_records()).sum();
         let unsaid = commit.adds.iter().filter(|add| add.num_records().is_none());
         let unsaid = unsaid.count();

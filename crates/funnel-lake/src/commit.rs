@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::ledger::LedgerEntry;
-use crate::log::{BATCH_ID, LEDGER, LogEntry, LogState, entry_path};
+use crate::log::{BATCH_ID, LEDGER, LogEntry, LogState, entry_path, last_checkpoint};
 use crate::table::{DeltaLog, as_version};
 use crate::writer::DataFile;
 
@@ -158,14 +158,14 @@ impl DeltaLog {
                 }
             }
             match self.standing(&state, &append)? {
+                Standing::Ready => {}
+                // Believe anything else only after looking: a state that nobody refreshed for a
+                // while may simply be behind.
+                _ if attempt == 0 => continue,
                 Standing::There => {
                     return self.already_there(&append, known..=state.version).await;
                 }
-                // Believe a mismatch only after looking: a state that nobody refreshed for a
-                // while may simply be behind.
-                Standing::Elsewhere(_) if attempt == 0 => continue,
                 Standing::Elsewhere(partitions) => return Ok(Outcome::Fenced { partitions }),
-                Standing::Ready => {}
             }
             match self.try_append(&state, &append).await {
                 Ok(Some(version)) => {
@@ -252,10 +252,13 @@ impl DeltaLog {
                 let message = format!("could not write `{path}`: the store panicked");
                 LakeError::new(ErrorKind::Unavailable, message)
             })??;
-        // Where the entry before is gone, the log was cleaned past the version we know, and what
-        // we wrote is before its beginning, where nobody reads.
-        let in_place = written && self.location().exists(&entry_path(state.version)).await?;
-        Ok(in_place.then_some(version))
+        // A checkpoint of this version or a later one means that this version had been there: the
+        // log was cleaned past what we know, and what we wrote is before its beginning, where
+        // nobody reads. (If the checkpoint is of our own entry, reading the log again tells.)
+        let dead = last_checkpoint(self.location())
+            .await?
+            .is_some_and(|checkpoint| checkpoint >= version);
+        Ok((written && !dead).then_some(version))
     }
 
     /// The positions are where the commit would put them. If it was us and only the answer was
@@ -422,5 +425,7 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(chance % (longest + 1))).await;
 }
 
+#[cfg(test)]
+mod random_tests;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use deltalake::logstore::LogStoreRef;
 use self::entry::MetadataLine;
 pub(crate) use self::entry::{LogEntry, entry_path};
 use self::listing::Listing;
+pub(crate) use self::listing::last_checkpoint;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::storage::Location;
 
@@ -135,9 +136,12 @@ impl LogState {
         location: &Location,
         log_store: &LogStoreRef,
     ) -> Result<()> {
-        if !location.exists(&entry_path(self.version)).await? {
-            // The log was cleaned past the version we know. What lies after it there, if anything,
-            // is before the log's beginning: the table is somewhere else.
+        // Entries before a checkpoint may be gone, and what lies there instead may be the entry of
+        // somebody who did not notice. So the way forward never leads past a checkpoint.
+        let behind = last_checkpoint(location)
+            .await?
+            .is_some_and(|checkpoint| checkpoint > self.version);
+        if behind || !location.exists(&entry_path(self.version)).await? {
             *self = Self::load(location, log_store).await?;
             return Ok(());
         }

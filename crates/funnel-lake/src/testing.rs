@@ -258,6 +258,11 @@ impl Faults {
         self.planned.lock().unwrap().extend(faults);
     }
 
+    /// Drops the faults that did not happen.
+    pub(crate) fn forget(&self) {
+        self.planned.lock().unwrap().clear();
+    }
+
     fn count(&self) {
         self.calls.fetch_add(1, Ordering::SeqCst);
     }

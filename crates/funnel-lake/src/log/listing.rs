@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Deserialize;
 
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::storage::Location;
@@ -18,6 +19,26 @@ pub(super) struct Listing {
     pub(super) newest: u64,
     pub(super) checkpoint: Option<u64>,
     checkpoint_parts: Vec<String>,
+}
+
+/// The version of the newest checkpoint, by the table's own note.
+pub(crate) async fn last_checkpoint(location: &Location) -> Result<Option<u64>> {
+    #[derive(Deserialize)]
+    struct Note {
+        version: u64,
+    }
+    let Some(text) = location.read("_delta_log/_last_checkpoint").await? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&text)
+        .map(|note: Note| Some(note.version))
+        .map_err(|e| {
+            LakeError::corrupt(format!(
+                "`{}_delta_log/_last_checkpoint` does not name a version",
+                location.url()
+            ))
+            .with_source(e)
+        })
 }
 
 impl Listing {
