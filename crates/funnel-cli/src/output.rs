@@ -2,6 +2,7 @@
 
 mod prepare;
 mod table;
+mod upright;
 
 use std::fmt;
 use std::fs::File;
@@ -19,6 +20,11 @@ use parquet::file::properties::WriterProperties;
 use crate::args::{Format, OutputArgs};
 use crate::error::{CliError, Result};
 use prepare::{Nested, Prepare};
+
+pub(crate) use upright::upright;
+
+/// Metadata of a text column that a table shows to the right, like a number.
+pub(crate) const ALIGN_RIGHT: &str = "align_right";
 
 /// Timestamps as every text format shows them: RFC 3339 in UTC.
 const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.fZ";

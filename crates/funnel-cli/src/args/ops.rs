@@ -25,7 +25,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR", default_value = "funnel-demo")]
     pub(crate) dir: PathBuf,
     /// How many consumer sessions to simulate
-    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) sessions: u32,
     /// Same seed, same traffic
     #[arg(long, value_name = "S", default_value_t = 1)]

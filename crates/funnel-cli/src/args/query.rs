@@ -131,7 +131,7 @@ pub(crate) struct ReportArgs {
     /// days, such as last,7d
     #[arg(long, value_name = "MODEL", default_value = "last")]
     pub(crate) attribution: Attribution,
-    /// Put LivePerson's own metrics for the same days beside the funnel
+    /// Put LivePerson's metrics for the same days beside the funnel (with a table only)
     #[arg(long)]
     pub(crate) reconcile: bool,
     #[command(flatten)]

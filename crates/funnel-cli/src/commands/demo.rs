@@ -78,6 +78,21 @@ struct Answers {
 
 impl Answers {
     async fn ask(session: &QuerySession, truth: &Truth) -> Result<Self> {
+        // Side by side: each leaves a core idle at its end.
+        let (monitored, unmonitored, side_by_side) = tokio::try_join!(
+            ask(session, truth, "monitored", &[]),
+            ask(session, truth, "unmonitored", &[]),
+            ask(session, truth, "impression_to_chat", &["flow"]),
+        )?;
+        Ok(Self {
+            monitored,
+            unmonitored,
+            side_by_side,
+        })
+    }
+}
+
+async fn ask(session: &QuerySession, truth: &Truth) -> Result<Self> {
         Ok(Self {
             monitored: ask(session, truth, "monitored", &[]).await?,
             unmonitored: ask(session, truth, "unmonitored", &[]).await?,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray};
+use arrow::array::{Array, BinaryArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, col, lit};
@@ -14,7 +13,7 @@ use super::context::Context;
 use crate::args::{RejectsCommand, RejectsListArgs, RejectsShowArgs};
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::{self, Output};
+use crate::output::{self, Output, upright};
 
 /// What a list shows; bytes, key and headers never.
 const LISTED: [&str; 10] = [
@@ -110,7 +109,7 @@ async fn show(context: &Context, args: RejectsShowArgs) -> Result<Exit> {
         .collect();
     let found = found.project(&shown).map_err(CliError::output)?;
     if output.is_for_people() {
-        let upright = upright(&found)?;
+        let upright = upright(&found, ["column", "value"])?;
         output.batches(&upright.schema(), &[upright])?;
         output::note("the bytes: add --payload (they may hold personal data)");
     } else {
@@ -140,22 +139,6 @@ fn payload(found: &RecordBatch, id: &str) -> Result<Vec<u8>> {
         return Err(none());
     }
     Ok(bytes.value(0).to_vec())
-}
-
-/// One wide row as name and value below each other.
-fn upright(found: &RecordBatch) -> Result<RecordBatch> {
-    let options = FormatOptions::default();
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    for (field, column) in found.schema_ref().fields().iter().zip(found.columns()) {
-        let text = ArrayFormatter::try_new(column.as_ref(), &options).map_err(CliError::output)?;
-        names.push(field.name().clone());
-        values.push((!column.is_null(0)).then(|| text.value(0).to_string()));
-    }
-    let names: ArrayRef = Arc::new(StringArray::from(names));
-    let values: ArrayRef = Arc::new(StringArray::from(values));
-    RecordBatch::try_from_iter_with_nullable([("column", names, false), ("value", values, true)])
-        .map_err(CliError::output)
 }
 
 fn failed(error: DataFusionError) -> CliError {

@@ -1,23 +1,41 @@
 //! `funnel report`: one funnel over a range of days.
 
+mod people;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use funnel_query::QueryError;
 use funnel_query::funnel::FunnelDefinition;
+use funnel_query::named;
 use funnel_query::report::{Header, Report, ReportRequest, report};
+use funnel_query::{QueryError, QuerySession};
 
 use super::context::Context;
 use crate::args::ReportArgs;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::{self, Output};
+use crate::output::{self, Output, upright};
 
 pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
+    let for_people = output.is_for_people() && output.is_stdout();
+    if args.reconcile && !for_people {
+        return Err(CliError::usage("--reconcile is shown beside a table only")
+            .hint("add --format table; `funnel run metrics` gives the numbers as rows"));
+    }
     let request = request(&args)?;
     let session = context.session().await?;
     let answer = report(&session, request).await?;
-    print(&output, &answer)?;
+    if for_people {
+        show(&output, &answer)?;
+    } else {
+        // Rows are data; what qualifies them goes beside, not between.
+        output::note(&heading(&answer.header));
+        output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
+    }
+    if args.reconcile {
+        reconcile(&session, &output, &args, &answer.header).await?;
+    }
     Ok(Exit::Done)
 }
 
@@ -50,21 +68,45 @@ fn request(args: &ReportArgs) -> Result<ReportRequest> {
     Ok(request)
 }
 
-fn print(output: &Output, answer: &Report) -> Result<()> {
-    let heading = heading(&answer.header);
-    if output.is_for_people() && output.is_stdout() {
-        output::print(&format!("{heading}\n"))?;
-    } else {
-        // Rows are data; what qualifies them goes beside, not between.
-        output::note(&heading);
-    }
-    output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
-    if output.is_for_people() && output.is_stdout() && answer.outcomes.num_rows() > 0 {
+fn show(output: &Output, answer: &Report) -> Result<()> {
+    output::print(&format!("{}\n", heading(&answer.header)))?;
+    let rows = people::rows(answer)?;
+    output.batches(&rows.schema(), &[rows])?;
+    if answer.outcomes.num_rows() > 0 {
         output::print("\nWhat became of the offers:\n")?;
         output.batches(
             &answer.outcomes.schema(),
             std::slice::from_ref(&answer.outcomes),
         )?;
+    }
+    Ok(())
+}
+
+/// LivePerson's own metrics for the same account and days.
+async fn reconcile(
+    session: &QuerySession,
+    output: &Output,
+    args: &ReportArgs,
+    header: &Header,
+) -> Result<()> {
+    let mut params = BTreeMap::from([
+        ("from".to_owned(), header.from.to_string()),
+        ("to".to_owned(), header.to.to_string()),
+        ("account".to_owned(), header.account.clone()),
+        ("date_basis".to_owned(), header.date_basis.to_string()),
+        ("model".to_owned(), args.attribution.model.to_string()),
+        (
+            "cross_session_days".to_owned(),
+            args.attribution.days().to_string(),
+        ),
+    ]);
+    if let Some(zone) = args.timezone {
+        params.insert("timezone".to_owned(), zone.name().to_owned());
+    }
+    output::print("\nLivePerson's metrics of the same days:\n")?;
+    for batch in named::run(session, "metrics", &params).await? {
+        let metrics = upright(&batch, ["metric", "value"])?;
+        output.batches(&metrics.schema(), &[metrics])?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! A table for people: numbers to the right, everything else to the left.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::TIMESTAMP_FORMAT;
+use super::{ALIGN_RIGHT, TIMESTAMP_FORMAT};
 
 /// Renders all rows; a schema without rows gives the headings alone.
 pub(super) fn render(batches: &[RecordBatch], null_text: &str) -> Result<String, ArrowError> {
@@ -21,7 +21,7 @@ pub(super) fn render(batches: &[RecordBatch], null_text: &str) -> Result<String,
         schema
             .fields()
             .iter()
-            .map(|field| Cell::new(field.name()).set_alignment(alignment(field.data_type()))),
+            .map(|field| Cell::new(field.name()).set_alignment(alignment(field))),
     );
     let options = FormatOptions::default()
         .with_display_error(true)
@@ -36,15 +36,15 @@ pub(super) fn render(batches: &[RecordBatch], null_text: &str) -> Result<String,
         for row in 0..batch.num_rows() {
             table.add_row(columns.iter().zip(schema.fields()).map(|(column, field)| {
                 let text = visible(&column.value(row).to_string());
-                Cell::new(text).set_alignment(alignment(field.data_type()))
+                Cell::new(text).set_alignment(alignment(field))
             }));
         }
     }
     Ok(format!("{table}\n"))
 }
 
-fn alignment(data_type: &DataType) -> CellAlignment {
-    if data_type.is_numeric() {
+fn alignment(field: &Field) -> CellAlignment {
+    if field.data_type().is_numeric() || field.metadata().contains_key(ALIGN_RIGHT) {
         CellAlignment::Right
     } else {
         CellAlignment::Left

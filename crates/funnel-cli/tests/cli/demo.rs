@@ -11,7 +11,15 @@ fn the_demo_draws_the_funnel_that_was_simulated_and_leaves_a_lake() {
     // Every number is compared with the simulator's truth by the demo itself: a difference is exit 3.
     let (out, err) = run(funnel(dir.path()).args(words), 0);
     assert_eq!(err, "");
-    for part in ["Monitored", "Unmonitored", "previous", "first", "Offers lost", "█", "funnel sql"] {
+    for part in [
+        "Monitored",
+        "Unmonitored",
+        "previous",
+        "first",
+        "Offers lost",
+        "█",
+        "funnel sql",
+    ] {
         assert!(out.contains(part), "{part} is missing in\n{out}");
     }
     let sessions = first_count(&out);
@@ -19,7 +27,10 @@ fn the_demo_draws_the_funnel_that_was_simulated_and_leaves_a_lake() {
     let lake = ["sql", "--config", "funnel-demo/funnel.toml", "-c", query];
     let (answer, _) = run(funnel(dir.path()).args(lake), 0);
     assert_eq!(answer, format!("n\n{sessions}\n"));
-    let (_, err) = run(funnel(dir.path()).args(["audit", "--lake", "funnel-demo/lake"]), 0);
+    let (_, err) = run(
+        funnel(dir.path()).args(["audit", "--lake", "funnel-demo/lake"]),
+        0,
+    );
     assert!(err.contains("the accounting closes"), "{err}");
     // Once more: the directory of a demo is replaced, and the same seed draws the same picture.
     let (again, _) = run(funnel(dir.path()).args(words), 0);
@@ -38,5 +49,8 @@ fn first_count(out: &str) -> u64 {
 
 /// The rows with bars; the closing lines tell the time it took.
 fn picture(out: &str) -> BTreeMap<usize, &str> {
-    out.lines().enumerate().filter(|(_, line)| line.contains('█')).collect()
+    out.lines()
+        .enumerate()
+        .filter(|(_, line)| line.contains('█'))
+        .collect()
 }

@@ -33,7 +33,12 @@ impl World {
             config.push_str(&format!("[accounts.{account}]\ntime_zone = \"{zone}\"\n"));
         }
         std::fs::write(dir.path().join("funnel.toml"), config).unwrap();
-        run(funnel(dir.path()).args(["ingest", "--files"]).args(files(dir.path())), 0);
+        run(
+            funnel(dir.path())
+                .args(["ingest", "--files"])
+                .args(files(dir.path())),
+            0,
+        );
         Self { dir, truth }
     }
 
@@ -50,7 +55,10 @@ impl World {
     }
 
     fn days(&self) -> (&str, &str) {
-        (self.truth["from"].as_str().unwrap(), self.truth["to"].as_str().unwrap())
+        (
+            self.truth["from"].as_str().unwrap(),
+            self.truth["to"].as_str().unwrap(),
+        )
     }
 
     fn accounts(&self) -> Vec<&String> {
@@ -76,8 +84,14 @@ fn sum(rows: &[Value], column: &str) -> u64 {
 fn the_same_seed_gives_the_same_bytes() {
     let dirs = [empty_dir(), empty_dir()];
     let texts = dirs.each_ref().map(|dir| {
-        run(funnel(dir.path()).args("generate --sessions 20 --seed 3 -o traffic".split(' ')), 0);
-        files(dir.path()).iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>()
+        run(
+            funnel(dir.path()).args("generate --sessions 20 --seed 3 -o traffic".split(' ')),
+            0,
+        );
+        files(dir.path())
+            .iter()
+            .map(|file| std::fs::read(file).unwrap())
+            .collect::<Vec<_>>()
     });
     assert_eq!(texts[0], texts[1]);
     assert!(texts[0].iter().map(Vec::len).sum::<usize>() > 1_000);
@@ -89,11 +103,24 @@ fn the_audit_closes_with_the_numbers_of_the_truth() {
     let rows = world.json("audit");
     let truth = &world.truth;
     for fate in ["accepted", "duplicate", "rejected", "empty", "tombstone"] {
-        assert_eq!(sum(&rows, fate), truth["records"][fate].as_u64().unwrap(), "{fate}");
+        assert_eq!(
+            sum(&rows, fate),
+            truth["records"][fate].as_u64().unwrap(),
+            "{fate}"
+        );
     }
-    assert_eq!(sum(&rows, "records"), truth["records"]["produced"].as_u64().unwrap());
-    assert_eq!(sum(&rows, "event_rows"), truth["entries"]["events"].as_u64().unwrap());
-    assert_eq!(sum(&rows, "reject_rows"), truth["entries"]["rejects"].as_u64().unwrap());
+    assert_eq!(
+        sum(&rows, "records"),
+        truth["records"]["produced"].as_u64().unwrap()
+    );
+    assert_eq!(
+        sum(&rows, "event_rows"),
+        truth["entries"]["events"].as_u64().unwrap()
+    );
+    assert_eq!(
+        sum(&rows, "reject_rows"),
+        truth["entries"]["rejects"].as_u64().unwrap()
+    );
     let (_, err) = world.run("audit", 0);
     assert!(err.contains("the accounting closes"), "{err}");
 }
@@ -112,7 +139,11 @@ fn an_audit_that_does_not_close_is_exit_3() {
     commits.sort();
     let commit = commits
         .iter()
-        .find(|path| std::fs::read_to_string(path).unwrap().contains("\"accepted\":"))
+        .find(|path| {
+            std::fs::read_to_string(path)
+                .unwrap()
+                .contains("\"accepted\":")
+        })
         .expect("a commit with a ledger");
     let text = std::fs::read_to_string(commit).unwrap();
     std::fs::write(commit, text.replacen("\"accepted\":", "\"accepted\":1", 1)).unwrap();
@@ -141,7 +172,9 @@ fn reading_the_same_files_again_adds_nothing() {
     let before = world.json("sql -c SELECT\u{a0}1").len();
     assert_eq!(before, 1);
     let mut command = funnel(dir.path());
-    command.args(["ingest", "--lake", "lake", "--files"]).args(files(world.dir.path()));
+    command
+        .args(["ingest", "--lake", "lake", "--files"])
+        .args(files(world.dir.path()));
     let (out, err) = run(&mut command, 0);
     assert_eq!(out, "");
     assert!(err.contains("nothing to do"), "{err}");
@@ -154,7 +187,10 @@ fn rejects_are_listed_by_reason_as_the_truth_has_them() {
         .json("rejects list --by-reason")
         .iter()
         .map(|row| {
-            (row["reason_code"].as_str().unwrap().to_owned(), row["rejects"].as_u64().unwrap())
+            (
+                row["reason_code"].as_str().unwrap().to_owned(),
+                row["rejects"].as_u64().unwrap(),
+            )
         })
         .collect();
     let truth: BTreeMap<String, u64> =
@@ -171,10 +207,16 @@ fn a_reject_shows_its_bytes_only_when_asked() {
         .iter()
         .find(|row| row["entry_index"].is_null() && row["payload_len"].as_u64().unwrap() < 60_000)
         .expect("a whole record that was rejected");
-    assert!(row.get("payload").is_none() && row.get("key").is_none(), "{row}");
+    assert!(
+        row.get("payload").is_none() && row.get("key").is_none(),
+        "{row}"
+    );
     let id = row["reject_id"].as_str().unwrap();
     let (out, _) = world.run(&format!("rejects show {id}"), 0);
-    assert!(!out.contains("payload,") && !out.contains(",payload_sha,key"), "{out}");
+    assert!(
+        !out.contains("payload,") && !out.contains(",payload_sha,key"),
+        "{out}"
+    );
     let bytes = funnel(world.dir.path())
         .args(["rejects", "show", id, "--payload"])
         .output()
@@ -192,7 +234,10 @@ fn several_accounts_must_be_told_apart() {
     let (out, err) = world.run(&format!("report monitored --from {from} --to {to}"), 2);
     assert_eq!(out, "");
     for account in world.accounts() {
-        assert!(err.contains(account.as_str()), "{account} is missing in\n{err}");
+        assert!(
+            err.contains(account.as_str()),
+            "{account} is missing in\n{err}"
+        );
     }
 }
 
@@ -208,8 +253,10 @@ fn reports_print_the_numbers_of_the_truth() {
                         "report {funnel} --account {account} --from {from} --to {to} \
                          --unit {unit} --mode {mode}"
                     ));
-                    let ours: Vec<_> =
-                        rows.iter().map(|row| (&row["step"], &row["reached"])).collect();
+                    let ours: Vec<_> = rows
+                        .iter()
+                        .map(|row| (&row["step"], &row["reached"]))
+                        .collect();
                     let truth: Vec<_> = steps
                         .as_array()
                         .unwrap()
@@ -231,7 +278,14 @@ fn a_report_states_what_its_numbers_mean() {
     let words = format!("report monitored --account {account} --from {from} --to {to}");
     let (out, err) = world.run(&words, 0);
     assert!(out.lines().next().unwrap().contains("step,"), "{out}");
-    for word in ["unit", "mode", "window", "date basis", "completeness", account] {
+    for word in [
+        "unit",
+        "mode",
+        "window",
+        "date basis",
+        "completeness",
+        account,
+    ] {
         assert!(err.contains(word), "{word} is missing in\n{err}");
     }
     let (out, _) = world.run(&format!("{words} --format table"), 0);
@@ -245,7 +299,14 @@ fn the_lake_answers_sql_with_its_views() {
     command.args(["sql", "-c", "SELECT count(*) AS n FROM events"]);
     let (out, _) = run(&mut command, 0);
     assert_eq!(out, format!("n\n{}\n", world.truth["entries"]["events"]));
-    for view in ["events_enriched", "sessions", "offers", "chats", "rejects", "ledger"] {
+    for view in [
+        "events_enriched",
+        "sessions",
+        "offers",
+        "chats",
+        "rejects",
+        "ledger",
+    ] {
         let query = format!("SELECT count(*) >= 0 AS fine FROM {view}");
         let (out, _) = run(funnel(world.dir.path()).args(["sql", "-c", &query]), 0);
         assert_eq!(out, "fine\ntrue\n", "{view}");
@@ -257,7 +318,10 @@ fn named_queries_run_with_bound_parameters() {
     let world = World::get();
     let (from, to) = world.days();
     let listed = world.json("run");
-    assert!(listed.iter().any(|row| row["name"] == "outcomes"), "{listed:?}");
+    assert!(
+        listed.iter().any(|row| row["name"] == "outcomes"),
+        "{listed:?}"
+    );
     let words = format!("run outcomes --param from={from} --param to={to}");
     let rows = world.json(&words);
     for (account, about) in world.truth["accounts"].as_object().unwrap() {
@@ -267,7 +331,11 @@ fn named_queries_run_with_bound_parameters() {
                 .filter(|row| row["account_id"] == **account && row["offer_outcome"] == **outcome)
                 .cloned()
                 .collect();
-            assert_eq!(Some(sum(&ours, "offers")), count.as_u64(), "{account} {outcome}");
+            assert_eq!(
+                Some(sum(&ours, "offers")),
+                count.as_u64(),
+                "{account} {outcome}"
+            );
         }
     }
     let (_, err) = world.run(&format!("run outcomes --param from={from}"), 2);
@@ -290,7 +358,9 @@ fn a_closed_day_is_published_once() {
     let (out, _) = run(funnel(dir.path()).args(words), 0);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["unchanged"], false);
-    let export = dir.path().join(format!("lake/export/funnel_daily/date={day}/part-0.parquet"));
+    let export = dir.path().join(format!(
+        "lake/export/funnel_daily/date={day}/part-0.parquet"
+    ));
     assert!(export.is_file(), "{}", export.display());
     let (out, err) = run(funnel(dir.path()).args(words), 0);
     let report: Value = serde_json::from_str(&out).unwrap();
