@@ -186,3 +186,6 @@ impl QuerySession {
         views::register(&self.ctx, self.as_of).await
     }
 }
+
+#[cfg(test)]
+mod tests;
