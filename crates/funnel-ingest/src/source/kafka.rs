@@ -80,6 +80,7 @@ struct Reader {
     first_answer_max: Duration,
     consumer: BaseConsumer<Context>,
     targets: BTreeMap<Tp, i64>,
+    last_commit: Option<TopicPartitionList>,
     identities: HashMap<Arc<str>, String>,
     paused: bool,
     stopping: bool,
@@ -108,6 +109,7 @@ impl Reader {
             first_answer_max: source.first_answer_max,
             consumer,
             targets: BTreeMap::new(),
+            last_commit: None,
             identities: HashMap::new(),
             paused: false,
             stopping: false,
@@ -391,17 +393,12 @@ impl Reader {
         self.port().inbox.push(Input::Stop);
     }
 
-    /// Waits a moment for Kafka to take the last offsets, then leaves the group.
+    /// Leaves the group, once Kafka has heard how far the lake is.
     fn leave(self) {
         let context = self.consumer.context();
         context.leaving.store(true, Ordering::Relaxed);
-        let deadline = Instant::now() + Duration::from_secs(3);
-        while context.open_commits.load(Ordering::Relaxed) > 0
-            && Instant::now() < deadline
-            && !context.port.abort.is_cancelled()
-        {
-            // Records that still come are read again by the next owner.
-            let _ = self.consumer.poll(Duration::from_millis(20));
+        if !context.port.abort.is_cancelled() {
+            self.settle_commits();
         }
         info!("leaving kafka");
     }

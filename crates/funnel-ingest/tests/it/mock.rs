@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use funnel_ingest::config::Assignment;
 use funnel_ingest::{ErrorKind, Ingest, Options};
 use tokio_util::sync::CancellationToken;
 
@@ -40,14 +41,23 @@ async fn a_drain_stores_every_record_once_and_a_second_one_adds_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_through_the_consumer_group_ends_and_commits_offsets_to_kafka() {
+async fn a_drain_commits_its_offsets_to_kafka_in_both_modes_of_assignment() {
+    offsets_reach_kafka(Assignment::Group).await;
+    offsets_reach_kafka(Assignment::Static {
+        instances: 1,
+        ordinal: 0,
+    })
+    .await;
+}
+
+async fn offsets_reach_kafka(assignment: Assignment) {
     let cluster = Cluster::new(2);
     cluster.send_pages(0, 0..50);
     cluster.send_pages(1, 50..80);
     cluster.flush();
     let place = place().await;
     let mut config = config(&cluster.brokers(), "");
-    config.kafka.assignment = funnel_ingest::config::Assignment::Group;
+    config.kafka.assignment = assignment;
     let summary = drain(config, &place.lake).await.expect("drained");
     assert_eq!(summary.totals.accepted, 80);
 
@@ -234,7 +244,7 @@ async fn members_join_and_leave_a_group_and_every_record_is_stored_once() {
             &cluster.brokers(),
             "[kafka.options]\nsession.timeout.ms = 6000\n",
         );
-        config.kafka.assignment = funnel_ingest::config::Assignment::Group;
+        config.kafka.assignment = Assignment::Group;
         Ingest::start(
             config,
             place.lake.clone(),

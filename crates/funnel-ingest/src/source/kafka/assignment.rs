@@ -1,7 +1,6 @@
 //! Which partitions are fetched, and from where: what the core says, told to librdkafka.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer, RebalanceProtocol};
@@ -14,6 +13,9 @@ use super::{ASK_AGAIN, RECHECK_AFTER, Reader};
 use crate::error::IngestError;
 use crate::record::{Epoch, Tp};
 use crate::source::Command;
+
+/// How long Kafka may take to take the last offsets when we leave.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
 
 impl Reader {
     /// Does what the core asked; `false`: leave.
@@ -110,10 +112,12 @@ impl Reader {
     }
 
     /// For Kafka's lag tools only: never read by us. Positions in the lake only grow, so these do.
-    fn commit(&self, offsets: &[(Tp, i64)], version: i64) {
+    fn commit(&mut self, offsets: &[(Tp, i64)], version: i64) {
         let mut list = TopicPartitionList::new();
-        let owned = &self.consumer.context().shared().owned;
-        for (tp, offset) in offsets.iter().filter(|(tp, _)| owned.contains(tp)) {
+        for (tp, offset) in offsets {
+            if !self.consumer.context().shared().owned.contains(tp) {
+                continue;
+            }
             let mut element = list.add_partition(&tp.topic, tp.partition);
             element.set_metadata(format!("delta:{version}"));
             if let Err(error) = element.set_offset(Offset::Offset(*offset)) {
@@ -123,11 +127,20 @@ impl Reader {
         if list.count() == 0 {
             return;
         }
-        let context = self.consumer.context();
-        context.open_commits.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            context.open_commits.fetch_sub(1, Ordering::Relaxed);
-            debug!(%error, "offsets not committed to kafka");
+        match self.consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.last_commit = Some(list),
+            Err(error) => debug!(%error, "offsets not committed to kafka"),
+        }
+    }
+
+    /// Waits for Kafka to have taken the last offsets: the question goes the same way as they did,
+    /// so its answer comes after them.
+    pub(super) fn settle_commits(&self) {
+        let Some(list) = self.last_commit.clone() else {
+            return;
+        };
+        if let Err(error) = self.consumer.committed_offsets(list, SETTLE_MAX) {
+            debug!(%error, "kafka may not have taken the last offsets");
         }
     }
 }

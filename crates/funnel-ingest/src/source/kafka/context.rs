@@ -3,7 +3,7 @@
 //! All callbacks run on the polling thread, inside `poll`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -78,8 +78,6 @@ pub(super) struct Context {
     shared: Mutex<Shared>,
     /// How long a revocation may wait for the last commit.
     revoke_patience: Duration,
-    /// Offset commits that Kafka has not answered.
-    pub(super) open_commits: AtomicUsize,
     /// The consumer is being closed: nobody is left to wait for.
     pub(super) leaving: AtomicBool,
 }
@@ -91,7 +89,6 @@ impl Context {
             shared: Mutex::default(),
             revoke_patience: Duration::from_millis(session_timeout_ms / 2)
                 .min(Duration::from_secs(10)),
-            open_commits: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
         }
     }
@@ -227,17 +224,5 @@ impl ConsumerContext for Context {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, tps),
             _ => self.revoke(consumer, tps),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        // The lake is ahead in any case; only Kafka's lag tools are behind for a moment.
-        if let Err(error) = result {
-            debug!(%error, "kafka did not take the offsets");
-        }
-        let _ = self
-            .open_commits
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                open.checked_sub(1)
-            });
     }
 }

@@ -2,6 +2,7 @@
 //! configuration.
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::KafkaConfig;
 
@@ -36,6 +37,10 @@ pub(super) fn consumer(config: &KafkaConfig, memory: u64, until_end: bool) -> Cl
         );
     for (name, value) in &config.options {
         client.set(name, value);
+    }
+    if config.options.contains_key("debug") {
+        // The binding cuts what librdkafka logs below its own level.
+        client.set_log_level(RDKafkaLogLevel::Debug);
     }
     client
 }

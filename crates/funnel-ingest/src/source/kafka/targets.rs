@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -17,6 +18,17 @@ use crate::record::Tp;
 
 /// A partition that stays short of its end this long is looked at.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// A consumer whose errors are answers: the end of a partition is one to librdkafka.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "while looking for the end");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 impl Reader {
     /// The high watermarks that this run has to reach.
@@ -172,7 +184,8 @@ impl Reader {
     /// Whether there is no record from `next` on. A consumer of its own asks: with one partition
     /// there is no doubt whose end is told.
     fn has_ended(&self, tp: &Tp, next: i64) -> Result<bool, KafkaError> {
-        let probe: BaseConsumer = BaseConsumer::from_config(&options::probe(&self.client))?;
+        let probe: BaseConsumer<Quiet> =
+            BaseConsumer::from_config_and_context(&options::probe(&self.client), Quiet)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(next))?;
         probe.assign(&list)?;
