@@ -275,6 +275,7 @@ impl Reader {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wrapped {
+    #[serde(deserialize_with = "present")]
     key: Option<String>,
     #[serde(rename = "valueBase64", deserialize_with = "present")]
     value: Option<String>,
