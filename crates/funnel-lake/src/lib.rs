@@ -23,6 +23,7 @@ mod log;
 pub mod marts;
 pub mod provider;
 pub mod recovery;
+pub mod retention;
 mod rows;
 pub mod stats;
 mod storage;

@@ -150,7 +150,7 @@ impl Mart {
     }
 }
 
-fn remove_action(file: &FileEntry) -> Action {
+pub(crate) fn remove_action(file: &FileEntry) -> Action {
     Action::Remove(Remove {
         path: file.path.clone(),
         data_change: true,
