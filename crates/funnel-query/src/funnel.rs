@@ -5,7 +5,7 @@
 
 pub(crate) mod attribution;
 mod chain;
-mod counts;
+pub(crate) mod counts;
 mod definition;
 pub(crate) mod execution;
 mod options;

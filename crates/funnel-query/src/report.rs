@@ -6,8 +6,10 @@ mod rows;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, NaiveDate, Utc};
 
+pub(crate) use self::context::accounts;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
+use crate::funnel::counts::Counts;
 use crate::funnel::execution::{self, Question};
 use crate::funnel::projection::Scope;
 use crate::funnel::{
@@ -109,6 +111,15 @@ pub struct Report {
 /// Usage when the request cannot be answered as it stands (several accounts and none named, a
 /// column that does not exist); query when the query fails.
 pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Report> {
+    let (mut header, rows) = counts(session, &request).await?;
+    let params = context::params(&header, request.timezone);
+    header.completeness = context::completeness(session, &params).await?;
+    let outcomes = context::outcomes(session, &header, params).await?;
+    Ok(Report { header, rows, outcomes })
+}
+
+/// The rows of a report, without what stands beside them.
+async fn counts(session: &QuerySession, request: &ReportRequest) -> Result<(Header, RecordBatch)> {
     if request.from > request.to {
         return Err(QueryError::usage(format!(
             "the range from {} to {} is empty: --to is the last day, inclusive",
@@ -116,34 +127,69 @@ pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Re
         )));
     }
     let account = choose_account(session, request.account.as_deref()).await?;
-    let zone = request.timezone.unwrap_or_else(|| session.options().time_zone(&account));
-    let definition = &request.funnel;
-    let unit = request.unit.unwrap_or(definition.unit);
-    let question = Question {
-        definition,
-        unit,
-        mode: request.mode.unwrap_or(definition.mode),
-        window: request.window.unwrap_or_else(|| definition.windows.of(unit)),
-        by: &request.by,
-        where_sql: request.where_sql.as_deref(),
-    };
-    let scope = Scope {
-        account: account.clone(),
-        from: request.from,
-        to: request.to,
-        timezone: request.timezone,
-        basis: request.date_basis,
-        attribution: request.attribution,
-    };
+    let scope = request.scope(account);
+    let question = request.question();
     let counted = execution::execute(session.ctx(), &scope, &question).await?;
-    let mut header = Header {
+    laid_out(session, request, scope.account, &counted)
+}
+
+/// The rows of several reports that differ in funnel and breakdown only, and name their account.
+pub(crate) async fn counts_of_unit(
+    session: &QuerySession,
+    unit: Unit,
+    requests: &[ReportRequest],
+) -> Result<Vec<(Header, RecordBatch)>> {
+    let Some(first) = requests.first() else { return Ok(Vec::new()) };
+    let account = first.account.clone().unwrap_or_default();
+    let scope = first.scope(account.clone());
+    let questions: Vec<Question<'_>> = requests.iter().map(ReportRequest::question).collect();
+    let counted = execution::execute_all(session.ctx(), &scope, unit, &questions).await?;
+    let both = requests.iter().zip(&counted);
+    both.map(|(request, counted)| laid_out(session, request, account.clone(), counted)).collect()
+}
+
+impl ReportRequest {
+    fn scope(&self, account: String) -> Scope {
+        Scope {
+            account,
+            from: self.from,
+            to: self.to,
+            timezone: self.timezone,
+            basis: self.date_basis,
+            attribution: self.attribution,
+        }
+    }
+
+    fn question(&self) -> Question<'_> {
+        let unit = self.unit.unwrap_or(self.funnel.unit);
+        Question {
+            definition: &self.funnel,
+            unit,
+            mode: self.mode.unwrap_or(self.funnel.mode),
+            window: self.window.unwrap_or_else(|| self.funnel.windows.of(unit)),
+            by: &self.by,
+            where_sql: self.where_sql.as_deref(),
+        }
+    }
+}
+
+fn laid_out(
+    session: &QuerySession,
+    request: &ReportRequest,
+    account: String,
+    counted: &Counts,
+) -> Result<(Header, RecordBatch)> {
+    let question = request.question();
+    let definition = question.definition;
+    let zone = request.timezone.unwrap_or_else(|| session.options().time_zone(&account));
+    let header = Header {
         funnel: definition.name.clone(),
         question: definition.question.clone(),
         definition_hash: definition.hash.clone(),
         account,
         from: request.from,
         to: request.to,
-        unit,
+        unit: question.unit,
         mode: question.mode,
         window_seconds: question.window.seconds(),
         time_zone: zone.name().to_owned(),
@@ -152,17 +198,14 @@ pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Re
         by: request.by.clone(),
         completeness: Completeness::default(),
     };
-    let params = context::params(&header, request.timezone);
-    header.completeness = context::completeness(session, &params).await?;
-    let outcomes = context::outcomes(session, &header, params).await?;
-    let rows = rows::long(&header, definition, &counted)
+    let rows = rows::long(&header, definition, counted)
         .map_err(|source| QueryError::query("could not lay out the funnel", source.into()))?;
-    Ok(Report { header, rows, outcomes })
+    Ok((header, rows))
 }
 
 /// The account asked for, or the only one there is.
 async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
-    let accounts = context::accounts(session).await?;
+    let accounts = accounts(session).await?;
     let listed = accounts.join(", ");
     match (asked, accounts.as_slice()) {
         (Some(asked), _) if accounts.iter().any(|known| known == asked) => Ok(asked.to_owned()),

@@ -7,7 +7,6 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use datafusion::datasource::MemTable;
 use funnel_datagen::golden::{self, Variant};
-use funnel_datagen::message::Message;
 use funnel_events::{Decoded, Decoder, DecoderConfig, Entry, EventsBuilder, RecordOrigin, Stamp};
 use serde_json::{Value, json};
 
@@ -73,11 +72,13 @@ fn nullable(schema: &Schema) -> SchemaRef {
 
 /// A session over the golden scenario as it would lie in the lake, every message decoded.
 pub(crate) async fn golden_session(variant: Variant) -> QuerySession {
-    let batch = decoded(&golden::messages(variant));
+    let batch = golden_events(variant);
     QuerySession::from_batches(vec![batch], QueryOptions::default()).await.unwrap()
 }
 
-fn decoded(messages: &[Message]) -> RecordBatch {
+/// The events of the golden scenario, every message decoded and nothing removed.
+pub(crate) fn golden_events(variant: Variant) -> RecordBatch {
+    let messages = golden::messages(variant);
     let decoder = Decoder::new(DecoderConfig::default());
     let mut builder = EventsBuilder::new();
     for (offset, message) in messages.iter().enumerate() {

@@ -1,104 +1,207 @@
-//! From one row per unit to counts per breakdown value.
+//! From one row per unit to counts per breakdown value and step.
 //!
-//! Columns per step `i`: `reached{i}`, `previous{i}`, `dropped{i}`, `skipped{i}`, `required{i}`,
-//! and `p50_{i}`, `p90_{i}`, `p99_{i}`: seconds to the next step that the unit needed.
+//! Plain loops over the units as they stream by: as a query plan this would be a hundred
+//! expressions that take longer to optimise than to answer.
 
-use arrow::datatypes::DataType;
-use datafusion::error::Result as PlanResult;
-use datafusion::functions_aggregate::expr_fn::percentile_cont;
-use datafusion::logical_expr::expr_fn::cast;
-use datafusion::logical_expr::{Expr, lit, when};
-use datafusion::prelude::{DataFrame, ident};
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::compute::SortOptions;
 
 use super::execution::{StepRules, by_name};
 
-/// The percentiles of the time to the next step, with the name of their column.
-pub(crate) const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
+/// The counts of one step. What a number means stands at `funnel report`'s columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct StepCounts {
+    pub(crate) reached: i64,
+    /// Units that reached the step which they needed before this one.
+    pub(crate) previous: i64,
+    /// Of those: neither here nor at any later step.
+    pub(crate) dropped: i64,
+    /// Not here, but at a later step.
+    pub(crate) skipped: i64,
+    /// Of `previous`: those that needed this step.
+    pub(crate) required: i64,
+    /// Seconds to the next step that the unit needed, ascending once finished.
+    seconds: Vec<f64>,
+}
 
-/// One row per breakdown value, sorted by value.
-pub(crate) fn count(units: DataFrame, steps: &[StepRules], by: &[String]) -> PlanResult<DataFrame> {
-    // A unit without any step has met neither the funnel nor its first step.
-    let any = (0..steps.len()).fold(lit(false), |any, index| any.or(reached(index)));
-    let keys: Vec<Expr> = (0..by.len()).map(|index| ident(by_name(index))).collect();
-    let mut aggregates = Vec::new();
-    for index in 0..steps.len() {
-        let previous = previous(steps, index)?;
-        let later = (index + 1..steps.len()).fold(lit(false), |any, next| any.or(reached(next)));
-        let required = ident(format!("q{index}"));
-        let missed = !reached(index);
-        let applies = if steps[index].required_when.is_some() {
-            previous.clone().and(required.clone())
-        } else {
-            previous.clone()
-        };
-        let lost = applies.clone().and(missed.clone()).and(!later.clone());
-        let eligible = if steps[index].optional { lit(true) } else { required.clone() };
-        let skipped = eligible.and(missed).and(later).and(!ident(format!("n{index}")));
-        for (name, condition) in [
-            ("reached", reached(index)),
-            ("previous", applies),
-            ("dropped", lost),
-            ("skipped", skipped),
-            ("required", previous.and(required)),
-        ] {
-            aggregates.push(count_if(condition)?.alias(format!("{name}{index}")));
-        }
-        let seconds = seconds_to_next(steps, index)?;
-        for (name, fraction) in PERCENTILES {
-            let percentile = percentile_cont(seconds.clone().sort(true, false), lit(fraction));
-            aggregates.push(percentile.alias(format!("{name}_{index}")));
-        }
+impl StepCounts {
+    /// The value below which `fraction` of the times lie, between neighbours in proportion.
+    pub(crate) fn percentile(&self, fraction: f64) -> Option<f64> {
+        let last = self.seconds.len().checked_sub(1)?;
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 times fit into memory")]
+        let place = fraction * last as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a fraction of a length is a place in it"
+        )]
+        let below = (place.floor() as usize).min(last);
+        let (low, high) = (self.seconds[below], self.seconds[(below + 1).min(last)]);
+        Some(low + (high - low) * (place - place.floor()))
     }
-    let counted = units.filter(any)?.aggregate(keys, aggregates)?;
-    let order = (0..by.len()).map(|index| ident(by_name(index)).sort(true, false)).collect();
-    if by.is_empty() { Ok(counted) } else { counted.sort(order) }
 }
 
-fn reached(index: usize) -> Expr {
-    ident(format!("r{index}"))
+/// Counts per breakdown value, in the order of the values, NULL last.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    /// One array per breakdown, one value per group.
+    pub(crate) values: Vec<ArrayRef>,
+    /// The steps of each group.
+    pub(crate) groups: Vec<Vec<StepCounts>>,
 }
 
-fn count_if(condition: Expr) -> PlanResult<Expr> {
-    Ok(datafusion::functions_aggregate::expr_fn::count(when(condition, lit(1i64)).end()?))
+/// Counts units batch by batch.
+#[derive(Debug)]
+pub(crate) struct Counter<'a> {
+    steps: &'a [StepRules],
+    converter: RowConverter,
+    breakdowns: usize,
+    groups: BTreeMap<OwnedRow, Vec<StepCounts>>,
 }
 
-/// Whether the unit reached the step that it needed before step `index`. Every unit in the funnel
-/// has met what stands before the first step.
-fn previous(steps: &[StepRules], index: usize) -> PlanResult<Expr> {
-    let mut chosen = lit(true);
-    for before in 0..index {
-        let step = &steps[before];
-        if step.optional {
-            continue;
-        }
-        chosen = if step.required_when.is_some() {
-            when(ident(format!("q{before}")), reached(before)).otherwise(chosen)?
-        } else {
-            reached(before)
-        };
+impl<'a> Counter<'a> {
+    /// A counter for units broken down by columns of these types.
+    pub(crate) fn new(steps: &'a [StepRules], types: &[DataType]) -> Result<Self, ArrowError> {
+        let order = SortOptions { descending: false, nulls_first: false };
+        // Without a breakdown all units are one group; a row must have a column all the same.
+        let fields = if types.is_empty() { &[DataType::Boolean] } else { types };
+        let fields = fields.iter().map(|t| SortField::new_with_options(t.clone(), order));
+        Ok(Self {
+            steps,
+            converter: RowConverter::new(fields.collect())?,
+            breakdowns: types.len(),
+            groups: BTreeMap::new(),
+        })
     }
-    Ok(chosen)
-}
 
-/// Seconds from step `index` to the next step that the unit needed; NULL where one of the two is
-/// missing or stands before the other.
-fn seconds_to_next(steps: &[StepRules], index: usize) -> PlanResult<Expr> {
-    let time = |step: usize| cast(ident(format!("t{step}")), DataType::Int64);
-    let mut next: Option<Expr> = None;
-    for after in (index + 1..steps.len()).rev() {
-        let step = &steps[after];
-        if step.optional {
-            continue;
-        }
-        next = Some(match next {
-            Some(later) if step.required_when.is_some() => {
-                when(ident(format!("q{after}")), time(after)).otherwise(later)?
+    /// Adds one row per unit, as made by `chain`.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let keys: Vec<ArrayRef> = if self.breakdowns == 0 {
+            vec![std::sync::Arc::new(BooleanArray::from(vec![true; batch.num_rows()]))]
+        } else {
+            let names = (0..self.breakdowns).map(by_name);
+            names.map(|name| column(batch, &name).cloned()).collect::<Result<_, _>>()?
+        };
+        let keys = self.converter.convert_columns(&keys)?;
+        let columns = Columns::new(batch, self.steps.len())?;
+        for (row, key) in keys.iter().enumerate() {
+            let unit = columns.unit(row);
+            if unit.reached.iter().any(|reached| *reached) {
+                let empty = || vec![StepCounts::default(); self.steps.len()];
+                let counts = self.groups.entry(key.owned()).or_insert_with(empty);
+                count(self.steps, &unit, counts);
             }
-            _ => time(after),
-        });
+        }
+        Ok(())
     }
-    let Some(next) = next else { return Ok(lit(datafusion::common::ScalarValue::Float64(None))) };
-    let micros = next - time(index);
-    let seconds = cast(micros.clone(), DataType::Float64) / lit(1_000_000.0f64);
-    when(micros.gt_eq(lit(0i64)), seconds).end()
+
+    /// The counts, once every unit was added.
+    pub(crate) fn finish(mut self) -> Result<Counts, ArrowError> {
+        if self.breakdowns == 0 {
+            // Nobody at all is an answer, too.
+            let groups = self.groups.into_values().next();
+            let mut steps =
+                groups.unwrap_or_else(|| vec![StepCounts::default(); self.steps.len()]);
+            sort_times(&mut steps);
+            return Ok(Counts { values: Vec::new(), groups: vec![steps] });
+        }
+        let values = self.converter.convert_rows(self.groups.keys().map(OwnedRow::row))?;
+        let mut groups: Vec<Vec<StepCounts>> =
+            std::mem::take(&mut self.groups).into_values().collect();
+        groups.iter_mut().for_each(|steps| sort_times(steps));
+        Ok(Counts { values, groups })
+    }
+}
+
+fn sort_times(steps: &mut [StepCounts]) {
+    steps.iter_mut().for_each(|step| step.seconds.sort_unstable_by(f64::total_cmp));
+}
+
+/// What one unit did, by step.
+struct UnitSteps {
+    reached: Vec<bool>,
+    times: Vec<Option<i64>>,
+    required: Vec<bool>,
+    seen: Vec<bool>,
+}
+
+/// The columns of a batch of units, by step.
+struct Columns<'a> {
+    reached: Vec<&'a BooleanArray>,
+    times: Vec<&'a TimestampMicrosecondArray>,
+    required: Vec<&'a BooleanArray>,
+    seen: Vec<&'a BooleanArray>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(batch: &'a RecordBatch, steps: usize) -> Result<Self, ArrowError> {
+        let flags = |mark: &str| -> Result<Vec<&'a BooleanArray>, ArrowError> {
+            let columns = (0..steps).map(|step| column(batch, &format!("{mark}{step}")));
+            columns.map(|found| Ok(found?.as_boolean())).collect()
+        };
+        let times = (0..steps).map(|step| column(batch, &format!("t{step}")));
+        Ok(Self {
+            reached: flags("r")?,
+            times: times
+                .map(|found| Ok(found?.as_primitive::<TimestampMicrosecondType>()))
+                .collect::<Result<_, ArrowError>>()?,
+            required: flags("q")?,
+            seen: flags("n")?,
+        })
+    }
+
+    fn unit(&self, row: usize) -> UnitSteps {
+        let flags = |columns: &[&BooleanArray]| -> Vec<bool> {
+            columns.iter().map(|column| column.is_valid(row) && column.value(row)).collect()
+        };
+        let time = |column: &&TimestampMicrosecondArray| {
+            column.is_valid(row).then(|| column.value(row))
+        };
+        UnitSteps {
+            reached: flags(&self.reached),
+            times: self.times.iter().map(time).collect(),
+            required: flags(&self.required),
+            seen: flags(&self.seen),
+        }
+    }
+}
+
+/// Adds one unit. Optional steps lose nobody, so what stands before a step is the last step that
+/// this unit needed; every unit has met what stands before the first.
+fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
+    let furthest = unit.reached.iter().rposition(|reached| *reached);
+    let mut previous = true;
+    for (index, step) in steps.iter().enumerate() {
+        let counts = &mut counts[index];
+        let reached = unit.reached[index];
+        let required = unit.required[index];
+        let later = furthest.is_some_and(|furthest| furthest > index);
+        let applies = previous && (required || step.required_when.is_none());
+        counts.reached += i64::from(reached);
+        counts.previous += i64::from(applies);
+        counts.dropped += i64::from(applies && !reached && !later);
+        counts.required += i64::from(previous && required);
+        let eligible = step.optional || required;
+        counts.skipped += i64::from(eligible && !reached && later && !unit.seen[index]);
+        let next = (index + 1..steps.len()).find(|next| unit.required[*next]);
+        if let (Some(from), Some(to)) = (unit.times[index], next.and_then(|next| unit.times[next]))
+            && to >= from
+        {
+            #[expect(clippy::cast_precision_loss, reason = "spans of time stay below 2^53 µs")]
+            counts.seconds.push((to - from) as f64 / 1_000_000.0);
+        }
+        if required {
+            previous = reached;
+        }
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
+    let missing = || ArrowError::SchemaError(format!("the units have no column `{name}`"));
+    batch.column_by_name(name).ok_or_else(missing)
 }

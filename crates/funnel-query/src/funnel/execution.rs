@@ -7,15 +7,14 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
+use futures::StreamExt;
 
 use super::chain::{self, Matcher};
-use super::counts;
+use super::counts::{Counter, Counts};
 use super::definition::FunnelDefinition;
 use super::options::{Mode, Unit, Window};
 use super::projection::{self, AFTER_INTERACTIVE, Scope, UNIT_KEY};
@@ -43,35 +42,83 @@ pub(crate) struct StepRules {
     pub(crate) seen_when: Option<Expr>,
 }
 
-/// Counts per breakdown value: one row per value with the columns of [`counts`], sorted by value.
+/// Counts per breakdown value.
 pub(crate) async fn execute(
     ctx: &SessionContext,
     scope: &Scope,
     question: &Question<'_>,
-) -> Result<RecordBatch> {
-    let parser = Parser::new(ctx).await?;
-    let steps = parser.steps(question.definition)?;
-    let filters = parser.filters(question)?;
-    parser.check_columns(question.by)?;
+) -> Result<Counts> {
+    let parsed = Parsed::new(ctx, question).await?;
+    let rows = projection::project(ctx, scope, question.unit, &parsed.wanted).await?;
+    count(ctx, rows, question, parsed).await
+}
 
-    let mut wanted: BTreeSet<String> = question.by.iter().cloned().collect();
-    for rule in steps.iter().flat_map(StepRules::expressions).chain(&filters) {
-        wanted.extend(rule.column_refs().into_iter().map(|column| column.name.clone()));
+/// Counts for several questions about the same rows and unit, which are then projected once.
+pub(crate) async fn execute_all(
+    ctx: &SessionContext,
+    scope: &Scope,
+    unit: Unit,
+    questions: &[Question<'_>],
+) -> Result<Vec<Counts>> {
+    let mut parsed = Vec::with_capacity(questions.len());
+    for question in questions {
+        parsed.push(Parsed::new(ctx, question).await?);
     }
-    wanted.remove(UNIT_KEY);
-    let mut rows = projection::project(ctx, scope, question.unit, &wanted).await?;
+    let wanted = parsed.iter().flat_map(|parsed| parsed.wanted.iter().cloned()).collect();
+    let rows = projection::project(ctx, scope, unit, &wanted).await?;
+    let mut counts = Vec::with_capacity(questions.len());
+    for (question, parsed) in questions.iter().zip(parsed) {
+        counts.push(count(ctx, rows.clone(), question, parsed).await?);
+    }
+    Ok(counts)
+}
+
+/// The predicates of a question and the columns that they and its breakdown need.
+struct Parsed {
+    steps: Vec<StepRules>,
+    filters: Vec<Expr>,
+    wanted: BTreeSet<String>,
+}
+
+impl Parsed {
+    async fn new(ctx: &SessionContext, question: &Question<'_>) -> Result<Self> {
+        let parser = Parser::new(ctx).await?;
+        let steps = parser.steps(question.definition)?;
+        let filters = parser.filters(question)?;
+        parser.check_columns(question.by)?;
+        let mut wanted: BTreeSet<String> = question.by.iter().cloned().collect();
+        for rule in steps.iter().flat_map(StepRules::expressions).chain(&filters) {
+            wanted.extend(rule.column_refs().into_iter().map(|column| column.name.clone()));
+        }
+        wanted.remove(UNIT_KEY);
+        Ok(Self { steps, filters, wanted })
+    }
+}
+
+async fn count(
+    ctx: &SessionContext,
+    mut rows: DataFrame,
+    question: &Question<'_>,
+    parsed: Parsed,
+) -> Result<Counts> {
     let failed = |source| QueryError::query("could not plan the funnel", source);
-    for filter in filters {
+    for filter in parsed.filters {
         rows = restrict(rows, filter).map_err(failed)?;
     }
     let rows = break_down(rows, question.by).map_err(failed)?;
     let matcher = Matcher { ctx, mode: question.mode, window: question.window };
-    let units = chain::per_unit(&matcher, rows, &steps, question.by.len()).map_err(failed)?;
-    let counted = counts::count(units, &steps, question.by).map_err(failed)?;
-    let schema = std::sync::Arc::new(counted.schema().as_arrow().clone());
+    let units = chain::per_unit(&matcher, rows, &parsed.steps, question.by.len());
+    let units = units.map_err(failed)?;
     let failed = |source| QueryError::query("could not run the funnel", source);
-    let batches = counted.collect().await.map_err(failed)?;
-    concat_batches(&schema, &batches).map_err(|source| failed(source.into()))
+    let types: Vec<_> = (0..question.by.len())
+        .map(|index| units.schema().field(index).data_type().clone())
+        .collect();
+    let mut counter = Counter::new(&parsed.steps, &types).map_err(|e| failed(e.into()))?;
+    let mut batches = units.execute_stream().await.map_err(failed)?;
+    while let Some(batch) = batches.next().await {
+        counter.add(&batch.map_err(failed)?).map_err(|e| failed(e.into()))?;
+    }
+    counter.finish().map_err(|e| failed(e.into()))
 }
 
 impl StepRules {

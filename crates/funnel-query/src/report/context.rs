@@ -16,7 +16,7 @@ use crate::error::{QueryError, Result};
 use crate::named;
 
 /// The accounts of the lake, sorted.
-pub(super) async fn accounts(session: &QuerySession) -> Result<Vec<String>> {
+pub(crate) async fn accounts(session: &QuerySession) -> Result<Vec<String>> {
     let failed = |source| QueryError::query("could not list the accounts of the lake", source);
     let read = async {
         let events = session.ctx().table("events").await?;

@@ -3,98 +3,93 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, Int32Array, Int64Builder,
-    RecordBatch, StringArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    UInt64Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 
 use super::Header;
-use crate::funnel::FunnelDefinition;
-use crate::funnel::execution::by_name;
+use crate::funnel::counts::{Counts, StepCounts};
+use crate::funnel::{FunnelDefinition, Step};
 
-/// Turns one wide row per breakdown value into one row per value and step.
+/// The columns in which every row has a value.
+const NEVER_NULL: [&str; 3] = ["step_index", "step", "reached"];
+
+/// One row per breakdown value and step.
 pub(super) fn long(
     header: &Header,
     definition: &FunnelDefinition,
-    counted: &RecordBatch,
+    counts: &Counts,
 ) -> Result<RecordBatch, ArrowError> {
     let steps = definition.steps.len();
-    let groups = counted.num_rows();
-    let total = groups * steps;
-    let mut columns = Columns::default();
-
-    let group_of: UInt64Array =
-        (0..groups).flat_map(|group| std::iter::repeat_n(group as u64, steps)).collect();
-    for (index, name) in header.by.iter().enumerate() {
-        let values = column(counted, &by_name(index))?;
+    let mut rows = Vec::with_capacity(counts.groups.len() * steps);
+    for (group, counted) in counts.groups.iter().enumerate() {
+        let first = counted.first().map_or(0, |step| step.reached);
+        for (index, (step, counts)) in definition.steps.iter().zip(counted).enumerate() {
+            rows.push(Row { group, index, step, counts, first });
+        }
+    }
+    let mut columns = Columns { fields: Vec::new(), arrays: Vec::new() };
+    let group_of: UInt64Array = rows.iter().map(|row| Some(row.group as u64)).collect();
+    for (name, values) in header.by.iter().zip(&counts.values) {
         columns.push(name, take(values, &group_of, None)?);
     }
-    columns.text("funnel", &header.funnel, total);
-    columns.text("unit", header.unit.as_str(), total);
-    columns.text("mode", header.mode.as_str(), total);
-    columns.text("date_basis", header.date_basis.as_str(), total);
-    columns.text("time_zone", &header.time_zone, total);
-    let each = || (0..groups).flat_map(|_| definition.steps.iter());
-    let numbers = (0..groups).flat_map(|_| 1..=i32::try_from(steps).unwrap_or(i32::MAX));
+    for (name, value) in [
+        ("funnel", header.funnel.as_str()),
+        ("unit", header.unit.as_str()),
+        ("mode", header.mode.as_str()),
+        ("date_basis", header.date_basis.as_str()),
+        ("time_zone", header.time_zone.as_str()),
+    ] {
+        columns.push(name, Arc::new(StringArray::from(vec![value; rows.len()])));
+    }
+    let numbers = rows.iter().map(|row| i32::try_from(row.index + 1).ok());
     columns.push("step_index", Arc::new(numbers.collect::<Int32Array>()));
-    let names: Vec<&str> = each().map(|step| step.name.as_str()).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row.step.name.as_str()).collect();
     columns.push("step", Arc::new(StringArray::from(names)));
-    let titles: Vec<&str> = each().map(|step| step.title.as_str()).collect();
+    let titles: Vec<&str> = rows.iter().map(|row| row.step.title.as_str()).collect();
     columns.push("title", Arc::new(StringArray::from(titles)));
-    let optional: BooleanArray = each().map(|step| Some(step.optional)).collect();
+    let optional: BooleanArray = rows.iter().map(|row| Some(row.step.optional)).collect();
     columns.push("optional", Arc::new(optional));
-
-    let count = |name: &str, step: usize, group: usize| -> Result<i64, ArrowError> {
-        let values = column(counted, &format!("{name}{step}"))?.as_primitive::<Int64Type>();
-        Ok(values.value(group))
-    };
-    let mut ints: [Int64Builder; 5] = std::array::from_fn(|_| Int64Builder::with_capacity(total));
-    let mut rates: [Float64Builder; 2] = std::array::from_fn(|_| Float64Builder::new());
-    for group in 0..groups {
-        let first = count("reached", 0, group)?;
-        for (step, rule) in definition.steps.iter().enumerate() {
-            let reached = count("reached", step, group)?;
-            // Nothing stands before the first step; a missing optional step loses nobody.
-            let previous = (step > 0).then(|| count("previous", step, group)).transpose()?;
-            let counts_losses = step > 0 && !rule.optional;
-            let dropped = counts_losses.then(|| count("dropped", step, group)).transpose()?;
-            let required = if step == 0 { first } else { count("required", step, group)? };
-            ints[0].append_value(reached);
-            ints[1].append_option(previous);
-            ints[2].append_option(dropped);
-            ints[3].append_value(count("skipped", step, group)?);
-            ints[4].append_value(required);
-            rates[0].append_option(previous.and_then(|previous| rate(reached, previous)));
-            rates[1].append_option(rate(reached, first));
-        }
-    }
-    let [mut reached, mut previous, mut dropped, mut skipped, mut required] = ints;
-    let [mut from_previous, mut from_first] = rates;
-    columns.push("reached", Arc::new(reached.finish()));
-    columns.push("previous", Arc::new(previous.finish()));
-    columns.push("dropped", Arc::new(dropped.finish()));
-    columns.push("rate_from_previous", Arc::new(from_previous.finish()));
-    columns.push("rate_from_first", Arc::new(from_first.finish()));
-    columns.push("skipped", Arc::new(skipped.finish()));
-    columns.push("required", Arc::new(required.finish()));
-    for name in ["p50", "p90", "p99"] {
-        let mut seconds = Vec::with_capacity(total);
-        for group in 0..groups {
-            for step in 0..steps {
-                let values = column(counted, &format!("{name}_{step}"))?.as_primitive::<Float64Type>();
-                seconds.push(values.is_valid(group).then(|| values.value(group)));
-            }
-        }
-        columns.push(&format!("{name}_seconds_to_next"), Arc::new(Float64Array::from(seconds)));
-    }
+    columns.counts("reached", &rows, |row| Some(row.counts.reached));
+    columns.counts("previous", &rows, |row| row.previous());
+    columns.counts("dropped", &rows, |row| row.dropped());
+    columns.numbers("rate_from_previous", &rows, |row| rate(row.counts.reached, row.previous()?));
+    columns.numbers("rate_from_first", &rows, |row| rate(row.counts.reached, row.first));
+    columns.counts("skipped", &rows, |row| Some(row.counts.skipped));
+    columns.counts("required", &rows, |row| Some(row.required()));
+    columns.numbers("p50_seconds_to_next", &rows, |row| row.counts.percentile(0.5));
+    columns.numbers("p90_seconds_to_next", &rows, |row| row.counts.percentile(0.9));
+    columns.numbers("p99_seconds_to_next", &rows, |row| row.counts.percentile(0.99));
     columns.finish()
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
-    let missing = || ArrowError::SchemaError(format!("the counts have no column `{name}`"));
-    batch.column_by_name(name).ok_or_else(missing)
+/// One row of the answer.
+struct Row<'a> {
+    group: usize,
+    index: usize,
+    step: &'a Step,
+    counts: &'a StepCounts,
+    /// Units that reached the first step.
+    first: i64,
+}
+
+impl Row<'_> {
+    /// Nothing stands before the first step.
+    fn previous(&self) -> Option<i64> {
+        (self.index > 0).then_some(self.counts.previous)
+    }
+
+    /// A missing optional step loses nobody.
+    fn dropped(&self) -> Option<i64> {
+        (self.index > 0 && !self.step.optional).then_some(self.counts.dropped)
+    }
+
+    fn required(&self) -> i64 {
+        if self.index == 0 { self.first } else { self.counts.required }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
@@ -103,7 +98,6 @@ fn rate(part: i64, whole: i64) -> Option<f64> {
 }
 
 /// Columns of the answer, in order.
-#[derive(Default)]
 struct Columns {
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
@@ -111,15 +105,17 @@ struct Columns {
 
 impl Columns {
     fn push(&mut self, name: &str, values: ArrayRef) {
-        let nullable = values.data_type() == &DataType::Null || values.is_nullable();
-        // A rate or a percentile is NULL in one answer and not in the next: same schema for both.
-        let nullable = nullable || !matches!(name, "step_index" | "step" | "reached");
+        let nullable = !NEVER_NULL.contains(&name);
         self.fields.push(Field::new(name, values.data_type().clone(), nullable));
         self.arrays.push(values);
     }
 
-    fn text(&mut self, name: &str, value: &str, rows: usize) {
-        self.push(name, Arc::new(StringArray::from(vec![value; rows])));
+    fn counts(&mut self, name: &str, rows: &[Row<'_>], of: impl Fn(&Row<'_>) -> Option<i64>) {
+        self.push(name, Arc::new(rows.iter().map(of).collect::<Int64Array>()));
+    }
+
+    fn numbers(&mut self, name: &str, rows: &[Row<'_>], of: impl Fn(&Row<'_>) -> Option<f64>) {
+        self.push(name, Arc::new(rows.iter().map(of).collect::<Float64Array>()));
     }
 
     fn finish(self) -> Result<RecordBatch, ArrowError> {
