@@ -44,7 +44,9 @@ grouped AS (
     first_value(agent_id ORDER BY event_time, event_id)
       FILTER (WHERE agent_id IS NOT NULL) AS agent_id,
     min(conversation_type) AS conversation_type,
-    coalesce(bool_or(is_authenticated), false) AS is_authenticated,
+    -- Only an authenticated visitor has these ids.
+    coalesce(bool_or(is_authenticated), false)
+      OR count(participant_id) > 0 OR count(auth_conversation_id) > 0 AS is_authenticated,
     min(consumer_key) AS consumer_key,
     min(event_time) FILTER (WHERE fact = 33) AS requested_time,
     min(event_time) FILTER (WHERE fact = 34) AS connected_time,

@@ -101,8 +101,9 @@ async fn a_request_call_belongs_to_the_next_chat_of_its_offer() {
         chat(T::ChatEnded, 50, 1),
     ])
     .await;
-    let sql = "SELECT conversation_key, leg_number, requested, connected, ended FROM chats";
-    assert_eq!(rows(&session, sql).await, ["a|k 0 true false true"]);
+    let sql = "SELECT conversation_key, leg_number, requested, connected, ended, \
+                      is_authenticated FROM chats";
+    assert_eq!(rows(&session, sql).await, ["a|k 0 true false true true"]);
     let sql = "SELECT event_time, duplicate_kind FROM events_enriched \
                WHERE event_type = 'chat_requested' ORDER BY 1";
     assert_eq!(
