@@ -20,7 +20,21 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 3] = shipped!["completeness", "metrics", "outcomes"];
+const SHIPPED: [(&str, &str); 13] = shipped![
+    "abandonment",
+    "attribution_models",
+    "authentication",
+    "availability",
+    "campaign_losses",
+    "chat_endings",
+    "completeness",
+    "conversions",
+    "metrics",
+    "not_available",
+    "outcomes",
+    "rejects_summary",
+    "time_to_next_stage",
+];
 
 /// One parameter of a named query.
 #[derive(Debug, Clone, PartialEq, Eq)]

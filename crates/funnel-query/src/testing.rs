@@ -53,6 +53,8 @@ pub(crate) async fn session(rows: &[Value]) -> QuerySession {
         let provider = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap();
         session.ctx().register_table(table, Arc::new(provider)).unwrap();
     }
+    let rejects = MemTable::try_new(funnel_events::rejects_schema(), vec![Vec::new()]).unwrap();
+    session.ctx().register_table("rejects", Arc::new(rejects)).unwrap();
     crate::views::register(session.ctx(), session.as_of()).await.unwrap();
     session
 }

@@ -53,6 +53,18 @@ async fn every_query_gives_the_columns_of_its_front_matter() {
 }
 
 #[test]
+fn every_file_of_the_folder_is_shipped() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../queries");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".sql")?.to_owned()))
+        .collect();
+    files.sort();
+    let shipped: Vec<String> = list().unwrap().into_iter().map(|query| query.name).collect();
+    assert_eq!(shipped, files);
+}
+
+#[test]
 fn every_query_is_found_by_its_file_name_and_explains_itself() {
     for query in list().unwrap() {
         assert_eq!(find(&query.name).unwrap(), query);
