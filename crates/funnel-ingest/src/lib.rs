@@ -29,6 +29,7 @@ mod error;
 mod health;
 mod http;
 mod inbox;
+mod maintenance;
 pub mod message;
 mod metrics;
 pub mod record;

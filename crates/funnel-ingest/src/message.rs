@@ -238,3 +238,33 @@ pub enum Effect {
     /// Nothing can go on.
     Fail(IngestError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_of_rejects_moves_on_whatever_range_the_rows_are_from() {
+        let part = |rejects_from, to| Part {
+            tp: Tp::new("t", 0),
+            epoch: Epoch(1),
+            key: OffsetKey {
+                job: "job".to_owned(),
+                topic: "t".to_owned(),
+                topic_uuid: "u".to_owned(),
+                partition: 0,
+            },
+            from: None,
+            to,
+            rejects_from,
+            ledger: Vec::new(),
+            events: None,
+            rejects: None,
+        };
+        assert_eq!(part(None, 5).rejects_to(), 5);
+        assert_eq!(part(Some(3), 5).rejects_to(), 5);
+        // Rows below the position that an unfinished commit left behind.
+        assert_eq!(part(Some(5), 5).rejects_to(), 6);
+        assert_eq!(part(Some(9), 5).rejects_to(), 10);
+    }
+}

@@ -22,26 +22,26 @@ use tracing::{info, warn};
 
 use crate::api::{Options, Progress, Summary};
 use crate::clock::SystemClock;
-use crate::committer::{Committer, Job, RETRY_FIRST, chain};
+use crate::committer::{Committer, Job, RETRY_FIRST};
 use crate::config::{HttpConfig, IngestConfig};
 use crate::core::{Core, CoreConfig};
 use crate::error::{IngestError, Result};
 use crate::health::Health;
 use crate::http::Server;
 use crate::inbox::Inbox;
+use crate::maintenance::Maintenance;
 use crate::message::{self, Effect};
 use crate::metrics::Metrics;
 use crate::source::files::FileSource;
 use crate::source::kafka::KafkaSource;
 use crate::source::{Budget, Command, Port, Source};
-use crate::store::{LakeStore, Store};
+use crate::store::LakeStore;
 
 /// Bytes of records that wait for the core: a few batches, so that decoding never starves.
 const INBOX_BYTES: usize = 16 << 20;
 /// Jobs that wait for the committer; one commit and one question per partition at most.
 const JOBS_MAX: usize = 1024;
 const TICK: Duration = Duration::from_millis(100);
-const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 /// With an end in sight, storage that fails for this long is a failure.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// With an end in sight, Kafka that does not tell what there is for this long is a failure.
@@ -61,6 +61,7 @@ pub(crate) struct Prepared {
     source: Box<dyn Source>,
     committer: Committer,
     checkpoint_every: u64,
+    rejects_retention: Duration,
     server: Option<Server>,
     memory: u64,
     shutdown: CancellationToken,
@@ -111,6 +112,7 @@ impl Prepared {
             source,
             committer,
             checkpoint_every: config.checkpoint_every,
+            rejects_retention: config.rejects.retention,
             server,
             memory: config.memory,
             shutdown,
@@ -145,8 +147,13 @@ impl Prepared {
         };
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let store = Arc::clone(&self.committer.store);
-        tasks.spawn(maintain(store, self.checkpoint_every, background.clone()));
+        let maintenance = Maintenance {
+            store: Arc::clone(&self.committer.store),
+            checkpoint_every: self.checkpoint_every,
+            rejects_retention: self.rejects_retention,
+            clock: Arc::new(SystemClock),
+        };
+        tasks.spawn(maintenance.run(background.clone()));
         if let Some(server) = self.server {
             let stop = background.clone();
             tasks.spawn(async move {
@@ -273,22 +280,6 @@ fn core_config(config: &IngestConfig, options: Options) -> CoreConfig {
         rejects: config.rejects_policy(),
         overrides: options.overrides,
         until_end: options.until_end,
-    }
-}
-
-/// Checkpoints, away from the commits. A failure is reported and tried again.
-async fn maintain(store: Arc<dyn Store>, every: u64, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(MAINTENANCE_EVERY) => {}
-        }
-        if let Err(error) = store.checkpoint(every).await {
-            warn!(
-                error = chain(&error),
-                "no checkpoint was written, trying again later"
-            );
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use funnel_lake::{Commit, DataFile, Halt, Lake, LakeError, OffsetKey, Outcome, encode_files};
 
 use crate::core::Recovered;
@@ -83,6 +84,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes checkpoints that are due.
     async fn checkpoint(&self, every: u64) -> Result<(), StoreError>;
+
+    /// Takes the bytes out of records that were refused before `day` (UTC); says of how many.
+    async fn empty_rejects_before(&self, day: NaiveDate) -> Result<u64, StoreError>;
 }
 
 /// The real tables.
@@ -212,5 +216,9 @@ impl Store for LakeStore {
         self.lake.events().checkpoint_if_due(every).await?;
         self.lake.rejects().checkpoint_if_due(every).await?;
         Ok(())
+    }
+
+    async fn empty_rejects_before(&self, day: NaiveDate) -> Result<u64, StoreError> {
+        Ok(self.lake.empty_rejects_before(day).await?)
     }
 }

@@ -308,4 +308,8 @@ impl Store for MemoryStore {
     async fn checkpoint(&self, _every: u64) -> Result<(), StoreError> {
         Ok(())
     }
+
+    async fn empty_rejects_before(&self, _day: chrono::NaiveDate) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }

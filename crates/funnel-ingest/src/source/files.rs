@@ -410,3 +410,48 @@ fn is_ndjson(path: &Path) -> bool {
 fn unreadable(path: &Path, error: std::io::Error) -> IngestError {
     IngestError::config(format!("could not read `{}`", path.display())).with_source(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_object_with_exactly_both_keys_is_unwrapped() {
+        let raw = unwrap_line(br#"{"key":"k","valueBase64":"AAE="}"#);
+        assert_eq!(raw, Some((Some("k".to_owned()), Some(vec![0, 1]))));
+        let tombstone = unwrap_line(br#"{"key":null,"valueBase64":null}"#);
+        assert_eq!(tombstone, Some((None, None)));
+        for as_it_is in [
+            r#"{"valueBase64":"AAE="}"#,
+            r#"{"key":"k","valueBase64":"AAE=","x":1}"#,
+            r#"{"key":"k","valueBase64":"not base64"}"#,
+            r#"{"key":"k"}"#,
+            "text with \"valueBase64\"",
+        ] {
+            assert_eq!(unwrap_line(as_it_is.as_bytes()), None, "{as_it_is}");
+        }
+    }
+
+    #[test]
+    fn a_line_above_the_limit_is_cut_and_the_next_one_is_whole() {
+        let mut text = vec![b'x'; usize::try_from(LINE_BYTES_MAX).expect("fits") + 10];
+        text.extend_from_slice(b"\nnext\r\nlast");
+        let mut lines = Lines {
+            path: PathBuf::new(),
+            from: Box::new(std::io::Cursor::new(text)),
+            line: Vec::new(),
+            number: -1,
+        };
+        let (number, line) = lines.next_line().expect("read").expect("a line");
+        assert_eq!((number, line.len() as u64), (0, LINE_BYTES_MAX));
+        assert_eq!(
+            lines.next_line().expect("read"),
+            Some((1, b"next".as_slice()))
+        );
+        assert_eq!(
+            lines.next_line().expect("read"),
+            Some((2, b"last".as_slice()))
+        );
+        assert_eq!(lines.next_line().expect("read"), None);
+    }
+}

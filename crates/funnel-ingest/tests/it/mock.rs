@@ -223,6 +223,93 @@ async fn a_topic_that_does_not_exist_is_unavailable_for_a_drain() {
     assert!(error.to_string().contains("no.such.topic"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreachable_kafka_fails_a_drain_and_leaves_a_service_up_but_not_ready() {
+    // Nothing listens on a port that was just given back.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let place = place().await;
+    let options = Options {
+        until_end: true,
+        first_answer_max: Some(Duration::from_millis(200)),
+        ..Options::default()
+    };
+    let config = config(&nowhere, "[http]\nlisten = \"127.0.0.1:0\"\n");
+    let drain = Ingest::start(
+        config.clone(),
+        place.lake.clone(),
+        CancellationToken::new(),
+        options,
+    );
+    let error = drain
+        .await
+        .expect("started")
+        .finished()
+        .await
+        .expect_err("unreachable");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains(&nowhere), "{error}");
+
+    let shutdown = CancellationToken::new();
+    let run = Ingest::start(
+        config,
+        place.lake.clone(),
+        shutdown.clone(),
+        Options::default(),
+    )
+    .await
+    .expect("started");
+    let address = run.http().expect("an address");
+    let ready = get(address, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
+    shutdown.cancel();
+    let summary = run.finished().await.expect("ended in order");
+    assert_eq!(summary.totals.commits, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_comes_back_is_read_on() {
+    let cluster = Cluster::new(1);
+    cluster.send_pages(0, 0..10);
+    cluster.flush();
+    let place = place().await;
+    let shutdown = CancellationToken::new();
+    let config = config(&cluster.brokers(), "[http]\nlisten = \"127.0.0.1:0\"\n");
+    let run = Ingest::start(
+        config,
+        place.lake.clone(),
+        shutdown.clone(),
+        Options::default(),
+    )
+    .await
+    .expect("started");
+    let mut progress = run.progress();
+    progress
+        .wait_for(|now| now.event_rows == 10)
+        .await
+        .expect("running");
+    cluster.down(true);
+    let address = run.http().expect("an address");
+    while !get(address, "/readyz").await.starts_with("HTTP/1.1 503") {
+        tokio::task::yield_now().await;
+    }
+    cluster.down(false);
+    cluster.send_pages(0, 10..30);
+    cluster.flush();
+    progress
+        .wait_for(|now| now.event_rows == 30)
+        .await
+        .expect("running");
+    while !get(address, "/readyz").await.starts_with("HTTP/1.1 200") {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    run.finished().await.expect("ended in order");
+    audited(&place.lake).await;
+}
+
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(address)

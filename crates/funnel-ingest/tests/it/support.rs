@@ -46,6 +46,16 @@ impl Cluster {
         self.mock.bootstrap_servers()
     }
 
+    /// Takes the only broker away, or gives it back.
+    pub(crate) fn down(&self, down: bool) {
+        let done = if down {
+            self.mock.broker_down(1)
+        } else {
+            self.mock.broker_up(1)
+        };
+        done.expect("the broker follows");
+    }
+
     pub(crate) fn send(&self, partition: i32, value: Option<&[u8]>) {
         let mut record = BaseRecord::<(), [u8]>::to(TOPIC).partition(partition);
         if let Some(value) = value {
