@@ -224,4 +224,6 @@ async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<S
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;

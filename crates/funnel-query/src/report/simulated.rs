@@ -1,0 +1,115 @@
+//! Simulated traffic against its own truth: metrics, outcomes and funnels of every account.
+
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use arrow::json::ArrayWriter;
+use funnel_datagen::truth::{AccountTruth, StepTruth};
+use funnel_datagen::{Options, Simulation, Truth};
+use serde_json::Value;
+
+use super::*;
+use crate::QueryOptions;
+use crate::testing::decode;
+
+async fn simulated(options: Options) -> (QuerySession, Truth) {
+    let zones = Simulation::time_zones(&options);
+    let accounts = zones.into_iter().map(|(account, zone)| (account, zone.parse().unwrap()));
+    let query = QueryOptions { accounts: accounts.collect(), ..QueryOptions::default() };
+    let mut simulation = Simulation::new(options).unwrap();
+    let messages: Vec<_> = simulation.by_ref().collect();
+    let session = QuerySession::from_batches(vec![decode(&messages).0], query).await.unwrap();
+    (session, simulation.into_truth())
+}
+
+fn days(truth: &Truth) -> [(String, String); 2] {
+    [("from".to_owned(), truth.from.clone()), ("to".to_owned(), truth.to.clone())]
+}
+
+async fn wrong_metrics(
+    session: &QuerySession,
+    truth: &Truth,
+    account: &str,
+    expected: &AccountTruth,
+) -> Vec<String> {
+    let mut params: BTreeMap<String, String> = days(truth).into();
+    params.insert("account".to_owned(), account.to_owned());
+    let batches = crate::named::run(session, "metrics", &params).await.unwrap();
+    let mut writer = ArrayWriter::new(Vec::new());
+    writer.write_batches(&batches.iter().collect::<Vec<_>>()).unwrap();
+    writer.finish().unwrap();
+    let rows: Value = serde_json::from_slice(&writer.into_inner()).unwrap();
+    let mut wrong = Vec::new();
+    for (name, wanted) in &expected.metrics {
+        let found = &rows[0][name];
+        if found.as_u64() != Some(*wanted) {
+            wrong.push(format!("{account}: {name} is {found} instead of {wanted}"));
+        }
+    }
+    for (name, wanted) in &expected.revenue {
+        let amount: f64 = match &rows[0][name] {
+            Value::String(text) => text.parse().unwrap(),
+            other => other.as_f64().unwrap_or(f64::NAN),
+        };
+        if format!("{amount:.2}") != *wanted {
+            wrong.push(format!("{account}: {name} is {amount} instead of {wanted}"));
+        }
+    }
+    wrong
+}
+
+async fn reached(session: &QuerySession, request: ReportRequest) -> Vec<StepTruth> {
+    let (_, rows) = counts(session, &request).await.unwrap();
+    let names = rows.column_by_name("step").unwrap().as_string::<i32>();
+    let reached = rows.column_by_name("reached").unwrap().as_primitive::<Int64Type>();
+    let both = names.iter().flatten().zip(reached.values());
+    both.map(|(step, reached)| StepTruth {
+        step: step.to_owned(),
+        reached: u64::try_from(*reached).unwrap(),
+    })
+    .collect()
+}
+
+async fn wrong_funnels(
+    session: &QuerySession,
+    truth: &Truth,
+    account: &str,
+    expected: &AccountTruth,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (funnel, units) in &expected.funnels {
+        for (unit, modes) in units {
+            for (mode, wanted) in [(Mode::Loose, &modes.loose), (Mode::Ordered, &modes.ordered)] {
+                let definition = FunnelDefinition::shipped(funnel).unwrap();
+                let (from, to) = (truth.from.parse().unwrap(), truth.to.parse().unwrap());
+                let request = ReportRequest {
+                    account: Some(account.to_owned()),
+                    unit: Some(unit.parse().unwrap()),
+                    mode: Some(mode),
+                    ..ReportRequest::new(definition, from, to)
+                };
+                for (found, wanted) in reached(session, request).await.iter().zip(wanted) {
+                    if found != wanted {
+                        wrong.push(format!(
+                            "{account}: {funnel} by {unit}, {mode}: {found:?} instead of {}",
+                            wanted.reached
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn simulated_traffic_gives_the_numbers_of_its_truth() {
+    let (session, truth) = simulated(Options { sessions: 900, ..Options::default() }).await;
+    let mut wrong = Vec::new();
+    for (account, expected) in &truth.accounts {
+        wrong.extend(wrong_metrics(&session, &truth, account, expected).await);
+        wrong.extend(wrong_funnels(&session, &truth, account, expected).await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
