@@ -92,15 +92,6 @@ impl Answers {
     }
 }
 
-async fn ask(session: &QuerySession, truth: &Truth) -> Result<Self> {
-        Ok(Self {
-            monitored: ask(session, truth, "monitored", &[]).await?,
-            unmonitored: ask(session, truth, "unmonitored", &[]).await?,
-            side_by_side: ask(session, truth, "impression_to_chat", &["flow"]).await?,
-        })
-    }
-}
-
 async fn ask(session: &QuerySession, truth: &Truth, name: &str, by: &[&str]) -> Result<Report> {
     let funnel = FunnelDefinition::shipped(name).map_err(QueryError::from)?;
     let mut request = ReportRequest::new(funnel, day(&truth.from)?, day(&truth.to)?);
