@@ -67,6 +67,8 @@ pub(super) fn check(house: &House) -> Vec<Problem> {
         .filter(|(path, _)| path.ends_with("/Cargo.toml"))
     {
         match text.parse::<Table>() {
+            // A workspace of its own, such as the fuzz targets, is nobody's layer.
+            Ok(manifest) if manifest.contains_key("workspace") => {}
             Ok(manifest) => problems.extend(manifest_problems(path, &manifest, shared.as_ref())),
             Err(error) => problems.push(Problem::new(path, 0, error.to_string())),
         }
@@ -230,6 +232,11 @@ mod tests {
     #[test]
     fn crate_without_a_layer_is_refused() {
         assert!(messages("funnel-utils", "")[0].contains("`funnel-utils` has no layer"));
+    }
+
+    #[test]
+    fn workspace_of_its_own_needs_no_layer() {
+        assert_eq!(messages("funnel-fuzz", "[workspace]"), [""; 0]);
     }
 
     #[test]
