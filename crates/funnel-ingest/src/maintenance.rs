@@ -35,14 +35,20 @@ impl Maintenance {
                 () = tokio::time::sleep(EVERY) => self.turn().await,
             }
         }
-        if tokio::time::timeout(LAST_TURN_MAX, self.turn()).await.is_err() {
+        if tokio::time::timeout(LAST_TURN_MAX, self.turn())
+            .await
+            .is_err()
+        {
             warn!("maintenance of the tables took too long, the next run goes on with it");
         }
     }
 
     async fn turn(&self) {
         if let Err(error) = self.store.checkpoint(self.checkpoint_every).await {
-            warn!(error = chain(&error), "no checkpoint was written, trying again later");
+            warn!(
+                error = chain(&error),
+                "no checkpoint was written, trying again later"
+            );
         }
         let Some(day) = first_day_kept(self.clock.wall_us(), self.rejects_retention) else {
             return;
@@ -51,7 +57,10 @@ impl Maintenance {
             Ok(0) => {}
             Ok(rows) => info!(rows, %day, "refused records from before this day lost their bytes"),
             Err(error) => {
-                warn!(error = chain(&error), "old refused records keep their bytes, trying again later");
+                warn!(
+                    error = chain(&error),
+                    "old refused records keep their bytes, trying again later"
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The tables as the ingestor needs them: a seam, so that the state machine can be tested against
 //! a store that fails on request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -119,10 +119,7 @@ impl LakeStore {
         let from = stored.unwrap_or_default();
         if let Some(to) = rejects_stored.filter(|to| *to > from) {
             for (offset, entry) in self.lake.rejected_coordinates(key, from, to).await? {
-                recovered
-                    .entry(offset)
-                    .or_insert_with(BTreeSet::new)
-                    .insert(entry);
+                recovered.entry(offset).or_default().insert(entry);
             }
         }
         Ok(recovered)

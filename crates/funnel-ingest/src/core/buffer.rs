@@ -102,7 +102,7 @@ impl Buffer {
 
     /// Events remembered.
     pub fn window_len(&self) -> usize {
-        self.window.len()
+        self.window.known_events()
     }
 
     /// Gives records their fate, in offset order.

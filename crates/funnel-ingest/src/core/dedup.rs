@@ -68,7 +68,7 @@ impl Window {
     }
 
     /// Number of events remembered.
-    pub fn len(&self) -> usize {
+    pub fn known_events(&self) -> usize {
         self.young.events.len() + self.old.events.len()
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let mut window = Window::new(WINDOW, now);
         for id in 0..20 {
             assert_eq!(window.check(&event(id, 0, None), now), Verdict::New);
-            assert!(window.len() <= 4);
+            assert!(window.known_events() <= 4);
             for near in id.saturating_sub(1)..=id {
                 assert_eq!(
                     window.check(&event(near, 0, None), now),

@@ -52,9 +52,7 @@ impl Core {
     }
 
     fn due(&self) -> Option<Trigger> {
-        if self.oldest.is_none() {
-            return None;
-        }
+        self.oldest?;
         if self.stopping {
             return Some(Trigger::Shutdown);
         }

@@ -22,7 +22,7 @@ impl Reader {
     pub(super) fn serve_commands(&mut self) -> Result<bool, IngestError> {
         while let Some(command) = self.port().commands.pop(Duration::ZERO) {
             match command {
-                Command::Start { tp, epoch, offset } => self.attach(tp, epoch, offset),
+                Command::Start { tp, epoch, offset } => self.attach(&tp, epoch, offset),
                 Command::Release(tp) => self.detach(&tp),
                 Command::Recheck(tp) => {
                     let at = Instant::now() + RECHECK_AFTER;
@@ -38,13 +38,13 @@ impl Reader {
         Ok(true)
     }
 
-    fn attach(&mut self, tp: Tp, epoch: Epoch, offset: i64) {
+    fn attach(&mut self, tp: &Tp, epoch: Epoch, offset: i64) {
         let was_active = {
             let mut shared = self.consumer.context().shared();
-            if !shared.owned.contains(&tp) {
+            if !shared.owned.contains(tp) {
                 return;
             }
-            let was_active = shared.forget(&tp);
+            let was_active = shared.forget(tp);
             let active = Active {
                 tp: tp.clone(),
                 epoch,
@@ -61,7 +61,7 @@ impl Reader {
             offset,
             "partition started"
         );
-        self.reassign(&tp, was_active, Some(offset));
+        self.reassign(tp, was_active, Some(offset));
     }
 
     pub(super) fn detach(&mut self, tp: &Tp) {
@@ -85,8 +85,10 @@ impl Reader {
             warn!(topic = &*tp.topic, partition = tp.partition, %error, "could not change the assignment, trying again");
             let mut shared = self.consumer.context().shared();
             shared.forget(tp);
-            let again = Instant::now() + ASK_AGAIN;
-            shared.pending.insert(tp.clone(), (again, false));
+            if offset.is_some() && shared.owned.contains(tp) {
+                let again = Instant::now() + ASK_AGAIN;
+                shared.pending.insert(tp.clone(), (again, false));
+            }
         }
         if self.paused {
             self.pause();
