@@ -72,7 +72,10 @@ pub struct NamedQuery {
 /// # Errors
 /// When a front matter is wrong; a test keeps that from being shipped.
 pub fn list() -> Result<Vec<NamedQuery>> {
-    SHIPPED.iter().map(|(file, text)| front_matter::parse(file, text)).collect()
+    SHIPPED
+        .iter()
+        .map(|(file, text)| front_matter::parse(file, text))
+        .collect()
 }
 
 /// The shipped query of that name.
@@ -85,7 +88,9 @@ pub fn find(name: &str) -> Result<NamedQuery> {
         None => {
             let known: Vec<&str> = SHIPPED.iter().map(|(file, _)| *file).collect();
             let known = known.join(", ");
-            Err(QueryError::usage(format!("no query is called `{name}`; there are: {known}")))
+            Err(QueryError::usage(format!(
+                "no query is called `{name}`; there are: {known}"
+            )))
         }
     }
 }
@@ -102,9 +107,10 @@ pub async fn run(
 ) -> Result<Vec<RecordBatch>> {
     let frame = plan(session, &find(name)?, params).await?;
     let schema = frame.schema().as_arrow().clone();
-    let batches = frame.collect().await.map_err(|source| {
-        QueryError::query(format!("could not run the query `{name}`"), source)
-    })?;
+    let batches = frame
+        .collect()
+        .await
+        .map_err(|source| QueryError::query(format!("could not run the query `{name}`"), source))?;
     if batches.is_empty() {
         return Ok(vec![RecordBatch::new_empty(std::sync::Arc::new(schema))]);
     }

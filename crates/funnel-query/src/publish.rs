@@ -35,7 +35,13 @@ impl PublishRequest {
     /// The question with the default of 12 hours and no waiting.
     #[must_use]
     pub fn new(from: NaiveDate, to: NaiveDate, now: DateTime<Utc>) -> Self {
-        Self { from, to, wait: None, close_after: Duration::from_secs(12 * 3_600), now }
+        Self {
+            from,
+            to,
+            wait: None,
+            close_after: Duration::from_secs(12 * 3_600),
+            now,
+        }
     }
 }
 
@@ -80,12 +86,15 @@ pub struct PartitionReport {
 /// query or a write fails (each partition is then either wholly old or wholly new).
 pub async fn publish(session: &QuerySession, request: PublishRequest) -> Result<RunReport> {
     let started = Instant::now();
-    let lake = session
-        .lake()
-        .ok_or_else(|| QueryError::usage("the marts are written to a lake: name one with --lake"))?;
+    let lake = session.lake().ok_or_else(|| {
+        QueryError::usage("the marts are written to a lake: name one with --lake")
+    })?;
     wait_until_closed(lake, session.options(), &request, started).await?;
     // What is known to be complete now may be newer than what the caller's session sees.
-    let options = QueryOptions { as_of: Some(request.now), ..session.options().clone() };
+    let options = QueryOptions {
+        as_of: Some(request.now),
+        ..session.options().clone()
+    };
     let session = QuerySession::open(lake, options).await?;
     let mut partitions = Vec::new();
     let mut day = request.from;
@@ -107,7 +116,9 @@ pub async fn publish(session: &QuerySession, request: PublishRequest) -> Result<
         data_to: request.to,
         started_at: request.now,
         finished_at: request.now + started.elapsed(),
-        unchanged: partitions.iter().all(|partition| partition.action == Action::Unchanged),
+        unchanged: partitions
+            .iter()
+            .all(|partition| partition.action == Action::Unchanged),
         partitions,
     })
 }
@@ -131,7 +142,10 @@ async fn wait_until_closed(
         if found.is_empty() {
             return Ok(());
         }
-        let left = request.wait.unwrap_or_default().saturating_sub(started.elapsed());
+        let left = request
+            .wait
+            .unwrap_or_default()
+            .saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(QueryError::new(
                 ErrorKind::Incomplete,
@@ -144,7 +158,10 @@ async fn wait_until_closed(
                 ),
             ));
         }
-        tracing::info!(obstacles = found.join("; "), "waiting for the days to be complete");
+        tracing::info!(
+            obstacles = found.join("; "),
+            "waiting for the days to be complete"
+        );
         tokio::time::sleep(left.min(POLL)).await;
     }
 }
@@ -155,9 +172,9 @@ fn last_close(options: &QueryOptions, request: &PublishRequest) -> Result<DateTi
     let zones = options.accounts.values().copied().chain([Tz::UTC]);
     let closes = zones.map(|zone| closing::closes_at(request.to, zone, request.close_after));
     let latest: Option<Vec<_>> = closes.collect();
-    latest.and_then(|all| all.into_iter().max()).ok_or_else(|| {
-        QueryError::usage(format!("{} is too far away to be published", request.to))
-    })
+    latest
+        .and_then(|all| all.into_iter().max())
+        .ok_or_else(|| QueryError::usage(format!("{} is too far away to be published", request.to)))
 }
 
 #[cfg(test)]

@@ -12,9 +12,7 @@ use crate::error::{QueryError, Result};
 use crate::funnel::counts::Counts;
 use crate::funnel::execution::{self, Question};
 use crate::funnel::projection::Scope;
-use crate::funnel::{
-    Attribution, DateBasis, FunnelDefinition, Mode, Unit, Window,
-};
+use crate::funnel::{Attribution, DateBasis, FunnelDefinition, Mode, Unit, Window};
 
 /// A funnel question. Everything optional falls back to the definition or to the account.
 #[derive(Debug, Clone)]
@@ -115,7 +113,11 @@ pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Re
     let params = context::params(&header, request.timezone);
     header.completeness = context::completeness(session, &params).await?;
     let outcomes = context::outcomes(session, &header, params).await?;
-    Ok(Report { header, rows, outcomes })
+    Ok(Report {
+        header,
+        rows,
+        outcomes,
+    })
 }
 
 /// The rows of a report, without what stands beside them.
@@ -139,13 +141,16 @@ pub(crate) async fn counts_of_unit(
     unit: Unit,
     requests: &[ReportRequest],
 ) -> Result<Vec<(Header, RecordBatch)>> {
-    let Some(first) = requests.first() else { return Ok(Vec::new()) };
+    let Some(first) = requests.first() else {
+        return Ok(Vec::new());
+    };
     let account = first.account.clone().unwrap_or_default();
     let scope = first.scope(account.clone());
     let questions: Vec<Question<'_>> = requests.iter().map(ReportRequest::question).collect();
     let counted = execution::execute_all(session.ctx(), &scope, unit, &questions).await?;
     let both = requests.iter().zip(&counted);
-    both.map(|(request, counted)| laid_out(session, request, account.clone(), counted)).collect()
+    both.map(|(request, counted)| laid_out(session, request, account.clone(), counted))
+        .collect()
 }
 
 impl ReportRequest {
@@ -181,7 +186,9 @@ fn laid_out(
 ) -> Result<(Header, RecordBatch)> {
     let question = request.question();
     let definition = question.definition;
-    let zone = request.timezone.unwrap_or_else(|| session.options().time_zone(&account));
+    let zone = request
+        .timezone
+        .unwrap_or_else(|| session.options().time_zone(&account));
     let header = Header {
         funnel: definition.name.clone(),
         question: definition.question.clone(),

@@ -18,7 +18,12 @@ pub(crate) const ACCOUNT: &str = "a";
 
 /// A row of `session` (`None`: of no session) at second `at` of 2024-03-04, UTC; `more` overrides.
 pub(crate) fn row(event_type: &str, session: Option<&str>, at: u32, more: Value) -> Value {
-    let time = format!("2024-03-04T{:02}:{:02}:{:02}Z", at / 3600, at / 60 % 60, at % 60);
+    let time = format!(
+        "2024-03-04T{:02}:{:02}:{:02}Z",
+        at / 3600,
+        at / 60 % 60,
+        at % 60
+    );
     let mut row = json!({
         "event_id": format!("{event_type}-{}-{at}", session.unwrap_or("none")),
         "event_type": event_type,
@@ -52,31 +57,48 @@ pub(crate) async fn session(rows: &[Value]) -> QuerySession {
     let batch = batch(rows);
     for table in ["events", "events_enriched"] {
         let provider = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap();
-        session.ctx().register_table(table, Arc::new(provider)).unwrap();
+        session
+            .ctx()
+            .register_table(table, Arc::new(provider))
+            .unwrap();
     }
     let rejects = MemTable::try_new(funnel_events::rejects_schema(), vec![Vec::new()]).unwrap();
-    session.ctx().register_table("rejects", Arc::new(rejects)).unwrap();
-    crate::views::register(session.ctx(), session.as_of()).await.unwrap();
+    session
+        .ctx()
+        .register_table("rejects", Arc::new(rejects))
+        .unwrap();
+    crate::views::register(session.ctx(), session.as_of())
+        .await
+        .unwrap();
     session
 }
 
 fn batch(rows: &[Value]) -> RecordBatch {
     let schema = nullable(&enriched_schema(&funnel_events::events_schema()));
-    let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
+    let mut decoder = ReaderBuilder::new(Arc::clone(&schema))
+        .build_decoder()
+        .unwrap();
     decoder.serialize(rows).unwrap();
-    decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(schema))
+    decoder
+        .flush()
+        .unwrap()
+        .unwrap_or_else(|| RecordBatch::new_empty(schema))
 }
 
 /// Rows written by hand say only what the test is about.
 fn nullable(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| Field::clone(field).with_nullable(true);
-    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        schema.fields().iter().map(field).collect::<Vec<_>>(),
+    ))
 }
 
 /// A session over the golden scenario as it would lie in the lake, every message decoded.
 pub(crate) async fn golden_session(variant: Variant) -> QuerySession {
     let batch = golden_events(variant);
-    QuerySession::from_batches(vec![batch], QueryOptions::default()).await.unwrap()
+    QuerySession::from_batches(vec![batch], QueryOptions::default())
+        .await
+        .unwrap()
 }
 
 /// The events of the golden scenario, every message decoded and nothing removed.
@@ -94,7 +116,9 @@ pub(crate) fn decode(messages: &[Message]) -> (RecordBatch, usize) {
     let mut builder = EventsBuilder::new();
     for (offset, message) in messages.iter().enumerate() {
         let value = message.value.as_deref();
-        let Decoded::Entries(entries) = decoder.decode(value) else { continue };
+        let Decoded::Entries(entries) = decoder.decode(value) else {
+            continue;
+        };
         let origin = RecordOrigin {
             topic: message.topic,
             topic_uuid: "u",
@@ -112,5 +136,11 @@ pub(crate) fn decode(messages: &[Message]) -> (RecordBatch, usize) {
             }
         }
     }
-    (builder.finish(&Stamp { batch_id: "b", ingested_us: 0 }), rejects)
+    (
+        builder.finish(&Stamp {
+            batch_id: "b",
+            ingested_us: 0,
+        }),
+        rejects,
+    )
 }

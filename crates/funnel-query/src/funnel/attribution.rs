@@ -23,9 +23,13 @@ pub(crate) async fn ensure_registered(ctx: &SessionContext) -> Result<()> {
     if ctx.table_function(FUNCTION).is_ok() {
         return Ok(());
     }
-    let template = ctx.state().create_logical_plan(SQL).await.map_err(|source| {
-        QueryError::query(format!("could not plan the function `{FUNCTION}`"), source)
-    })?;
+    let template = ctx
+        .state()
+        .create_logical_plan(SQL)
+        .await
+        .map_err(|source| {
+            QueryError::query(format!("could not plan the function `{FUNCTION}`"), source)
+        })?;
     ctx.register_udtf(FUNCTION, Arc::new(AttributedConversions { template }));
     Ok(())
 }
@@ -37,7 +41,10 @@ struct AttributedConversions {
 }
 
 impl TableFunctionImpl for AttributedConversions {
-    fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> PlanResult<Arc<dyn TableProvider>> {
+    fn call_with_args(
+        &self,
+        args: TableFunctionArgs<'_, '_>,
+    ) -> PlanResult<Arc<dyn TableProvider>> {
         let (model, days) = match args.exprs() {
             [Expr::Literal(model, _), Expr::Literal(days, _)] => (model, days),
             _ => return plan_err!("{FUNCTION} takes a model and days: {FUNCTION}('last', 31)"),

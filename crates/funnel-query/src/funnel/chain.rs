@@ -53,11 +53,23 @@ pub(crate) fn per_unit(
             (None, optional) => lit(!optional),
         };
         // A conditional step is not reached by a unit that it does not apply to.
-        let applies = if step.required_when.is_some() { required.clone() } else { lit(true) };
-        columns.push(coalesce(vec![hit, lit(false)]).and(applies).alias(format!("r{index}")));
+        let applies = if step.required_when.is_some() {
+            required.clone()
+        } else {
+            lit(true)
+        };
+        columns.push(
+            coalesce(vec![hit, lit(false)])
+                .and(applies)
+                .alias(format!("r{index}")),
+        );
         columns.push(time.alias(format!("t{index}")));
         columns.push(required.alias(format!("q{index}")));
-        let seen = if step.seen_when.is_some() { ident(format!("n{index}")) } else { lit(false) };
+        let seen = if step.seen_when.is_some() {
+            ident(format!("n{index}"))
+        } else {
+            lit(false)
+        };
         columns.push(seen.alias(format!("n{index}")));
     }
     rows.aggregate(keys, aggregates)?.select(columns)
@@ -69,7 +81,11 @@ fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResul
     columns.extend((0..breakdowns).map(|index| ident(by_name(index))));
     let mut any = lit(false);
     for (index, step) in steps.iter().enumerate() {
-        let rules = [("s", Some(&step.when)), ("q", step.required_when.as_ref()), ("n", step.seen_when.as_ref())];
+        let rules = [
+            ("s", Some(&step.when)),
+            ("q", step.required_when.as_ref()),
+            ("n", step.seen_when.as_ref()),
+        ];
         for (mark, rule) in rules {
             if let Some(rule) = rule {
                 let name = format!("{mark}{index}");
@@ -90,7 +106,9 @@ fn loose(
     let flags: Vec<Expr> = (0..steps.len()).map(flag).collect();
     aggregates.push(matcher.call("funnel_match", flags)?.alias("matched"));
     let time = |index| time_at("matched", index);
-    Ok((0..steps.len()).map(|index| (time(index).is_not_null(), time(index))).collect())
+    Ok((0..steps.len())
+        .map(|index| (time(index).is_not_null(), time(index)))
+        .collect())
 }
 
 /// Per step whether and when it was reached by the chain of the required steps before it. Each
@@ -100,8 +118,9 @@ fn ordered(
     steps: &[StepRules],
     aggregates: &mut Vec<Expr>,
 ) -> PlanResult<Vec<(Expr, Expr)>> {
-    let conditional: Vec<usize> =
-        (0..steps.len()).filter(|index| steps[*index].required_when.is_some()).collect();
+    let conditional: Vec<usize> = (0..steps.len())
+        .filter(|index| steps[*index].required_when.is_some())
+        .collect();
     let mut answers = vec![Vec::new(); steps.len()];
     for set in 0..1usize << conditional.len() {
         let applies = |index: usize| match conditional.iter().position(|c| *c == index) {
@@ -109,16 +128,28 @@ fn ordered(
             None => true,
         };
         // A chain takes a row once: where the next step refines this one, it stands for both.
-        let refined = |index: usize| steps.get(index + 1).is_some_and(|next| next.refines_previous);
-        let in_chain = |index: &usize| !steps[*index].optional && !refined(*index) && applies(*index);
+        let refined = |index: usize| {
+            steps
+                .get(index + 1)
+                .is_some_and(|next| next.refines_previous)
+        };
+        let in_chain =
+            |index: &usize| !steps[*index].optional && !refined(*index) && applies(*index);
         let chain: Vec<usize> = (0..steps.len()).filter(in_chain).collect();
         let matched = format!("matched{set}");
         let flags = chain.iter().copied().map(flag).collect();
         aggregates.push(matcher.call("funnel_match", flags)?.alias(&matched));
-        let is_set = conditional.iter().enumerate().fold(lit(true), |all, (bit, index)| {
-            let required = ident(format!("q{index}"));
-            all.and(if set >> bit & 1 == 1 { required } else { !required })
-        });
+        let is_set = conditional
+            .iter()
+            .enumerate()
+            .fold(lit(true), |all, (bit, index)| {
+                let required = ident(format!("q{index}"));
+                all.and(if set >> bit & 1 == 1 {
+                    required
+                } else {
+                    !required
+                })
+            });
         for (index, answer) in answers.iter_mut().enumerate() {
             let place = chain.iter().filter(|step| **step < index).count();
             let mut source = matched.clone();
@@ -134,7 +165,10 @@ fn ordered(
                 aggregates.push(matcher.call("funnel_match", flags)?.alias(&source));
             }
             let level = get_field(ident(&source), "level");
-            let (hit, time) = (level.gt_eq(level_literal(place + 1)), time_at(&source, place));
+            let (hit, time) = (
+                level.gt_eq(level_literal(place + 1)),
+                time_at(&source, place),
+            );
             answer.push((is_set.clone(), hit, time));
         }
     }
@@ -147,9 +181,10 @@ fn choose(answers: Vec<(Expr, Expr, Expr)>) -> PlanResult<(Expr, Expr)> {
     for (is_set, hit, time) in answers {
         chosen = Some(match chosen {
             None => (hit, time),
-            Some((other_hit, other_time)) => {
-                (when(is_set.clone(), hit).otherwise(other_hit)?, when(is_set, time).otherwise(other_time)?)
-            }
+            Some((other_hit, other_time)) => (
+                when(is_set.clone(), hit).otherwise(other_hit)?,
+                when(is_set, time).otherwise(other_time)?,
+            ),
         });
     }
     chosen.ok_or_else(|| plan_datafusion_err!("a funnel without steps"))
@@ -157,8 +192,11 @@ fn choose(answers: Vec<(Expr, Expr, Expr)>) -> PlanResult<(Expr, Expr)> {
 
 impl Matcher<'_> {
     fn call(&self, function: &str, flags: Vec<Expr>) -> PlanResult<Expr> {
-        let mut arguments =
-            vec![interval(self.window), lit(self.mode.as_str()), ident("event_time")];
+        let mut arguments = vec![
+            interval(self.window),
+            lit(self.mode.as_str()),
+            ident("event_time"),
+        ];
         arguments.extend(flags);
         Ok(self.ctx.udaf(function)?.call(arguments))
     }
@@ -179,14 +217,17 @@ fn time_at(matched: &str, place: usize) -> Expr {
 }
 
 fn no_time() -> Expr {
-    Expr::Literal(ScalarValue::TimestampMicrosecond(None, Some("UTC".into())), None)
+    Expr::Literal(
+        ScalarValue::TimestampMicrosecond(None, Some("UTC".into())),
+        None,
+    )
 }
 
 /// The window as an interval without months; NULL is unbounded.
 fn interval(window: Window) -> Expr {
     use arrow::datatypes::IntervalMonthDayNano;
-    let value = window.seconds().map(|seconds| {
-        IntervalMonthDayNano::new(0, 0, seconds.saturating_mul(1_000_000_000))
-    });
+    let value = window
+        .seconds()
+        .map(|seconds| IntervalMonthDayNano::new(0, 0, seconds.saturating_mul(1_000_000_000)));
     Expr::Literal(ScalarValue::IntervalMonthDayNano(value), None)
 }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray,
+};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use arrow::compute::SortOptions;
 
 use super::execution::{StepRules, by_name};
 
@@ -33,7 +35,10 @@ impl StepCounts {
     /// The value below which `fraction` of the times lie, between neighbours in proportion.
     pub(crate) fn percentile(&self, fraction: f64) -> Option<f64> {
         let last = self.seconds.len().checked_sub(1)?;
-        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 times fit into memory")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "fewer than 2^53 times fit into memory"
+        )]
         let place = fraction * last as f64;
         #[expect(
             clippy::cast_possible_truncation,
@@ -67,10 +72,19 @@ pub(crate) struct Counter<'a> {
 impl<'a> Counter<'a> {
     /// A counter for units broken down by columns of these types.
     pub(crate) fn new(steps: &'a [StepRules], types: &[DataType]) -> Result<Self, ArrowError> {
-        let order = SortOptions { descending: false, nulls_first: false };
+        let order = SortOptions {
+            descending: false,
+            nulls_first: false,
+        };
         // Without a breakdown all units are one group; a row must have a column all the same.
-        let fields = if types.is_empty() { &[DataType::Boolean] } else { types };
-        let fields = fields.iter().map(|t| SortField::new_with_options(t.clone(), order));
+        let fields = if types.is_empty() {
+            &[DataType::Boolean]
+        } else {
+            types
+        };
+        let fields = fields
+            .iter()
+            .map(|t| SortField::new_with_options(t.clone(), order));
         Ok(Self {
             steps,
             converter: RowConverter::new(fields.collect())?,
@@ -82,10 +96,16 @@ impl<'a> Counter<'a> {
     /// Adds one row per unit, as made by `chain`.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let keys: Vec<ArrayRef> = if self.breakdowns == 0 {
-            vec![std::sync::Arc::new(BooleanArray::from(vec![true; batch.num_rows()]))]
+            vec![std::sync::Arc::new(BooleanArray::from(vec![
+                true;
+                batch
+                    .num_rows()
+            ]))]
         } else {
             let names = (0..self.breakdowns).map(by_name);
-            names.map(|name| column(batch, &name).cloned()).collect::<Result<_, _>>()?
+            names
+                .map(|name| column(batch, &name).cloned())
+                .collect::<Result<_, _>>()?
         };
         let keys = self.converter.convert_columns(&keys)?;
         let columns = Columns::new(batch, self.steps.len())?;
@@ -105,12 +125,16 @@ impl<'a> Counter<'a> {
         if self.breakdowns == 0 {
             // Nobody at all is an answer, too.
             let groups = self.groups.into_values().next();
-            let mut steps =
-                groups.unwrap_or_else(|| vec![StepCounts::default(); self.steps.len()]);
+            let mut steps = groups.unwrap_or_else(|| vec![StepCounts::default(); self.steps.len()]);
             sort_times(&mut steps);
-            return Ok(Counts { values: Vec::new(), groups: vec![steps] });
+            return Ok(Counts {
+                values: Vec::new(),
+                groups: vec![steps],
+            });
         }
-        let values = self.converter.convert_rows(self.groups.keys().map(OwnedRow::row))?;
+        let values = self
+            .converter
+            .convert_rows(self.groups.keys().map(OwnedRow::row))?;
         let mut groups: Vec<Vec<StepCounts>> =
             std::mem::take(&mut self.groups).into_values().collect();
         groups.iter_mut().for_each(|steps| sort_times(steps));
@@ -119,7 +143,9 @@ impl<'a> Counter<'a> {
 }
 
 fn sort_times(steps: &mut [StepCounts]) {
-    steps.iter_mut().for_each(|step| step.seconds.sort_unstable_by(f64::total_cmp));
+    steps
+        .iter_mut()
+        .for_each(|step| step.seconds.sort_unstable_by(f64::total_cmp));
 }
 
 /// What one unit did, by step.
@@ -157,11 +183,13 @@ impl<'a> Columns<'a> {
 
     fn unit(&self, row: usize) -> UnitSteps {
         let flags = |columns: &[&BooleanArray]| -> Vec<bool> {
-            columns.iter().map(|column| column.is_valid(row) && column.value(row)).collect()
+            columns
+                .iter()
+                .map(|column| column.is_valid(row) && column.value(row))
+                .collect()
         };
-        let time = |column: &&TimestampMicrosecondArray| {
-            column.is_valid(row).then(|| column.value(row))
-        };
+        let time =
+            |column: &&TimestampMicrosecondArray| column.is_valid(row).then(|| column.value(row));
         UnitSteps {
             reached: flags(&self.reached),
             times: self.times.iter().map(time).collect(),
@@ -192,7 +220,10 @@ fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
         if let (Some(from), Some(to)) = (unit.times[index], next.and_then(|next| unit.times[next]))
             && to >= from
         {
-            #[expect(clippy::cast_precision_loss, reason = "spans of time stay below 2^53 µs")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "spans of time stay below 2^53 µs"
+            )]
             counts.seconds.push((to - from) as f64 / 1_000_000.0);
         }
         if required {

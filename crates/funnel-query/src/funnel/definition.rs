@@ -11,10 +11,22 @@ use crate::error::QueryError;
 
 /// The definitions that are shipped, as (file name, text).
 const SHIPPED: [(&str, &str); 4] = [
-    ("monitored.toml", include_str!("../../../../queries/funnels/monitored.toml")),
-    ("unmonitored.toml", include_str!("../../../../queries/funnels/unmonitored.toml")),
-    ("impression_to_chat.toml", include_str!("../../../../queries/funnels/impression_to_chat.toml")),
-    ("chat_lifecycle.toml", include_str!("../../../../queries/funnels/chat_lifecycle.toml")),
+    (
+        "monitored.toml",
+        include_str!("../../../../queries/funnels/monitored.toml"),
+    ),
+    (
+        "unmonitored.toml",
+        include_str!("../../../../queries/funnels/unmonitored.toml"),
+    ),
+    (
+        "impression_to_chat.toml",
+        include_str!("../../../../queries/funnels/impression_to_chat.toml"),
+    ),
+    (
+        "chat_lifecycle.toml",
+        include_str!("../../../../queries/funnels/chat_lifecycle.toml"),
+    ),
 ];
 
 /// More conditional steps would need more chains per unit than the answer is worth.
@@ -26,14 +38,27 @@ const STEPS_MAX: usize = 32;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefinitionError {
-    #[error("no funnel is called `{name}`; there are {known}; a definition of your own is given with --file")]
+    #[error(
+        "no funnel is called `{name}`; there are {known}; a definition of your own is given with --file"
+    )]
     Unknown { name: String, known: String },
     #[error("could not read the funnel definition `{path}`")]
-    Read { path: String, source: std::io::Error },
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("{file}: the definition is not valid TOML or has a key that does not exist")]
-    Syntax { file: String, source: Box<toml::de::Error> },
+    Syntax {
+        file: String,
+        source: Box<toml::de::Error>,
+    },
     #[error("{file}: `{key}`: {problem}; {hint}")]
-    Invalid { file: String, key: String, problem: String, hint: String },
+    Invalid {
+        file: String,
+        key: String,
+        problem: String,
+        hint: String,
+    },
 }
 
 impl From<DefinitionError> for QueryError {
@@ -113,14 +138,23 @@ impl FunnelDefinition {
                 return Self::parse(file, text);
             }
         }
-        let known: Vec<_> = Self::names().iter().map(|name| format!("`{name}`")).collect();
-        Err(DefinitionError::Unknown { name: name.to_owned(), known: known.join(", ") })
+        let known: Vec<_> = Self::names()
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        Err(DefinitionError::Unknown {
+            name: name.to_owned(),
+            known: known.join(", "),
+        })
     }
 
     /// Names of the shipped definitions, in the order of the house.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
-        SHIPPED.iter().filter_map(|(file, _)| file.strip_suffix(".toml")).collect()
+        SHIPPED
+            .iter()
+            .filter_map(|(file, _)| file.strip_suffix(".toml"))
+            .collect()
     }
 
     /// Reads a definition from a file of the user.
@@ -129,8 +163,10 @@ impl FunnelDefinition {
     /// When the file cannot be read or is not a valid definition.
     pub fn from_file(path: &Path) -> Result<Self, DefinitionError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| DefinitionError::Read { path: file.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| DefinitionError::Read {
+            path: file.clone(),
+            source,
+        })?;
         Self::parse(&file, &text)
     }
 
@@ -139,9 +175,11 @@ impl FunnelDefinition {
     /// # Errors
     /// The first problem found, with file, key and what to write.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
-        let raw: RawDefinition = toml::from_str(text).map_err(|source| {
-            DefinitionError::Syntax { file: file.to_owned(), source: Box::new(source) }
-        })?;
+        let raw: RawDefinition =
+            toml::from_str(text).map_err(|source| DefinitionError::Syntax {
+                file: file.to_owned(),
+                source: Box::new(source),
+            })?;
         validate(&Place { file }, raw)
     }
 }
@@ -190,7 +228,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn invalid(&self, key: impl Into<String>, problem: impl Into<String>, hint: &str) -> DefinitionError {
+    fn invalid(
+        &self,
+        key: impl Into<String>,
+        problem: impl Into<String>,
+        hint: &str,
+    ) -> DefinitionError {
         DefinitionError::Invalid {
             file: self.file.to_owned(),
             key: key.into(),
@@ -206,11 +249,19 @@ impl Place<'_> {
             return Ok(());
         }
         let problem = format!("`{value}` is not a name");
-        Err(self.invalid(key, problem, "write lower-case letters, digits and `_`, a letter first"))
+        Err(self.invalid(
+            key,
+            problem,
+            "write lower-case letters, digits and `_`, a letter first",
+        ))
     }
 
     fn text(&self, key: &str, value: &str, hint: &str) -> Result<(), DefinitionError> {
-        if value.trim().is_empty() { Err(self.invalid(key, "is empty", hint)) } else { Ok(()) }
+        if value.trim().is_empty() {
+            Err(self.invalid(key, "is empty", hint))
+        } else {
+            Ok(())
+        }
     }
 
     fn window(
@@ -219,7 +270,9 @@ impl Place<'_> {
         value: Option<&str>,
         default: Window,
     ) -> Result<Window, DefinitionError> {
-        let Some(text) = value else { return Ok(default) };
+        let Some(text) = value else {
+            return Ok(default);
+        };
         text.parse().map_err(|problem: OptionError| {
             let hint = "write a number with a unit such as \"30 minutes\" or \"31 days\", or \"unbounded\"";
             self.invalid(format!("window.{unit}"), problem.to_string(), hint)
@@ -229,18 +282,34 @@ impl Place<'_> {
 
 fn validate(place: &Place<'_>, raw: RawDefinition) -> Result<FunnelDefinition, DefinitionError> {
     place.name("name", &raw.name)?;
-    place.text("question", &raw.question, "write the question that the funnel answers")?;
+    place.text(
+        "question",
+        &raw.question,
+        "write the question that the funnel answers",
+    )?;
     let unit = raw.unit.parse().map_err(|problem: OptionError| {
-        place.invalid("unit", problem.to_string(), "write one of session, offer, conversation, visitor")
+        place.invalid(
+            "unit",
+            problem.to_string(),
+            "write one of session, offer, conversation, visitor",
+        )
     })?;
     let mode = match raw.mode.as_deref() {
         None => Mode::Loose,
         Some(text) => text.parse().map_err(|problem: OptionError| {
-            place.invalid("mode", problem.to_string(), "write \"loose\" or \"ordered\"")
+            place.invalid(
+                "mode",
+                problem.to_string(),
+                "write \"loose\" or \"ordered\"",
+            )
         })?,
     };
     if let Some(predicate) = &raw.where_sql {
-        place.text("where", predicate, "write a SQL predicate or leave the key out")?;
+        place.text(
+            "where",
+            predicate,
+            "write a SQL predicate or leave the key out",
+        )?;
     }
     let month = Window::Within(Duration::from_secs(31 * 86_400));
     let window = &raw.window;
@@ -288,9 +357,10 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
         }
         let predicate = "write a SQL predicate such as event_type = 'engagement_click'";
         place.text(&key("when"), &step.when, predicate)?;
-        for (field, text) in
-            [("required_when", &step.required_when), ("seen_when", &step.seen_when)]
-        {
+        for (field, text) in [
+            ("required_when", &step.required_when),
+            ("seen_when", &step.seen_when),
+        ] {
             if let Some(text) = text {
                 place.text(&key(field), text, predicate)?;
             }
@@ -305,7 +375,11 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
                 || before.is_some_and(|step| step.optional || step.required_when.is_some()))
         {
             let hint = "let a required step refine an unconditional one";
-            return Err(place.invalid(key("refines_previous"), "one of the two can be missing", hint));
+            return Err(place.invalid(
+                key("refines_previous"),
+                "one of the two can be missing",
+                hint,
+            ));
         }
         if step.optional && step.required_when.is_some() {
             let hint = "keep one of optional and required_when";
@@ -321,7 +395,10 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
             refines_previous: step.refines_previous,
         });
     }
-    let conditional = steps.iter().filter(|step| step.required_when.is_some()).count();
+    let conditional = steps
+        .iter()
+        .filter(|step| step.required_when.is_some())
+        .count();
     if conditional > CONDITIONAL_STEPS_MAX {
         let problem = format!("{conditional} steps have required_when");
         return Err(place.invalid("steps", problem, "write at most two"));
@@ -331,7 +408,10 @@ fn validate_steps(place: &Place<'_>, raw: Vec<RawStep>) -> Result<Vec<Step>, Def
 
 /// Title and question may change without the numbers changing: they stay out of the hash.
 fn hash(definition: &FunnelDefinition) -> String {
-    let mut text = format!("{}\u{1f}{}\u{1f}{}", definition.name, definition.unit, definition.mode);
+    let mut text = format!(
+        "{}\u{1f}{}\u{1f}{}",
+        definition.name, definition.unit, definition.mode
+    );
     for unit in Unit::ALL.iter().copied() {
         text.push('\u{1f}');
         text.push_str(&definition.windows.of(unit).to_string());
@@ -350,3 +430,6 @@ fn hash(definition: &FunnelDefinition) -> String {
     }
     super::fingerprint(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

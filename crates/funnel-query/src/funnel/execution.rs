@@ -64,7 +64,10 @@ pub(crate) async fn execute_all(
     for question in questions {
         parsed.push(Parsed::new(ctx, question).await?);
     }
-    let wanted = parsed.iter().flat_map(|parsed| parsed.wanted.iter().cloned()).collect();
+    let wanted = parsed
+        .iter()
+        .flat_map(|parsed| parsed.wanted.iter().cloned())
+        .collect();
     let rows = projection::project(ctx, scope, unit, &wanted).await?;
     let mut counts = Vec::with_capacity(questions.len());
     for (question, parsed) in questions.iter().zip(parsed) {
@@ -87,11 +90,23 @@ impl Parsed {
         let filters = parser.filters(question)?;
         parser.check_columns(question.by)?;
         let mut wanted: BTreeSet<String> = question.by.iter().cloned().collect();
-        for rule in steps.iter().flat_map(StepRules::expressions).chain(&filters) {
-            wanted.extend(rule.column_refs().into_iter().map(|column| column.name.clone()));
+        for rule in steps
+            .iter()
+            .flat_map(StepRules::expressions)
+            .chain(&filters)
+        {
+            wanted.extend(
+                rule.column_refs()
+                    .into_iter()
+                    .map(|column| column.name.clone()),
+            );
         }
         wanted.remove(UNIT_KEY);
-        Ok(Self { steps, filters, wanted })
+        Ok(Self {
+            steps,
+            filters,
+            wanted,
+        })
     }
 }
 
@@ -106,7 +121,11 @@ async fn count(
         rows = restrict(rows, filter).map_err(failed)?;
     }
     let rows = break_down(rows, question.by).map_err(failed)?;
-    let matcher = Matcher { ctx, mode: question.mode, window: question.window };
+    let matcher = Matcher {
+        ctx,
+        mode: question.mode,
+        window: question.window,
+    };
     let units = chain::per_unit(&matcher, rows, &parsed.steps, question.by.len());
     let units = units.map_err(failed)?;
     let failed = |source| QueryError::query("could not run the funnel", source);
@@ -116,14 +135,18 @@ async fn count(
     let mut counter = Counter::new(&parsed.steps, &types).map_err(|e| failed(e.into()))?;
     let mut batches = units.execute_stream().await.map_err(failed)?;
     while let Some(batch) = batches.next().await {
-        counter.add(&batch.map_err(failed)?).map_err(|e| failed(e.into()))?;
+        counter
+            .add(&batch.map_err(failed)?)
+            .map_err(|e| failed(e.into()))?;
     }
     counter.finish().map_err(|e| failed(e.into()))
 }
 
 impl StepRules {
     fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        std::iter::once(&self.when).chain(&self.required_when).chain(&self.seen_when)
+        std::iter::once(&self.when)
+            .chain(&self.required_when)
+            .chain(&self.seen_when)
     }
 }
 
@@ -149,8 +172,10 @@ impl<'a> Parser<'a> {
     fn predicate(&self, place: &str, sql: &str) -> Result<Expr> {
         let parsed = self.ctx.parse_sql_expr(sql, &self.schema);
         parsed.map_err(|source| {
-            QueryError::usage(format!("{place} is not a predicate over events_enriched: {sql}"))
-                .with_source(source)
+            QueryError::usage(format!(
+                "{place} is not a predicate over events_enriched: {sql}"
+            ))
+            .with_source(source)
         })
     }
 
@@ -158,7 +183,10 @@ impl<'a> Parser<'a> {
         let mut rules = Vec::with_capacity(definition.steps.len());
         for step in &definition.steps {
             let rule = |key: &str, sql: &str| {
-                let place = format!("`{key}` of step `{}` of funnel `{}`", step.name, definition.name);
+                let place = format!(
+                    "`{key}` of step `{}` of funnel `{}`",
+                    step.name, definition.name
+                );
                 self.predicate(&place, sql)
             };
             let optional_rule = |key: &str, sql: &Option<String>| {
@@ -234,8 +262,14 @@ fn break_down(rows: DataFrame, by: &[String]) -> PlanResult<DataFrame> {
 /// has among rows equal in the breakdowns before.
 fn spread(rows: DataFrame, index: usize) -> PlanResult<DataFrame> {
     let name = by_name(index);
-    let mut keys = vec![ident(UNIT_KEY).alias("value_unit"), ident(&name).alias("value")];
-    let mut on = vec![ident(UNIT_KEY).eq(ident("value_unit")), ident(&name).is_null()];
+    let mut keys = vec![
+        ident(UNIT_KEY).alias("value_unit"),
+        ident(&name).alias("value"),
+    ];
+    let mut on = vec![
+        ident(UNIT_KEY).eq(ident("value_unit")),
+        ident(&name).is_null(),
+    ];
     for before in 0..index {
         let alias = format!("value_{before}");
         keys.push(ident(by_name(before)).alias(&alias));
@@ -245,15 +279,19 @@ fn spread(rows: DataFrame, index: usize) -> PlanResult<DataFrame> {
             ident(alias),
         ));
     }
-    let values =
-        rows.clone().filter(ident(&name).is_not_null())?.select(keys)?.distinct()?;
+    let values = rows
+        .clone()
+        .filter(ident(&name).is_not_null())?
+        .select(keys)?
+        .distinct()?;
     let columns: Vec<Expr> = rows
         .schema()
         .fields()
         .iter()
         .map(|field| match field.name() {
             own if *own == name => {
-                datafusion::functions::expr_fn::coalesce(vec![ident(own), ident("value")]).alias(own)
+                datafusion::functions::expr_fn::coalesce(vec![ident(own), ident("value")])
+                    .alias(own)
             }
             other => ident(other),
         })

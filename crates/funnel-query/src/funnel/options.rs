@@ -154,8 +154,12 @@ impl FromStr for Window {
             "w" | "week" | "weeks" => 604_800,
             _ => return Err(error()),
         };
-        let total = number.checked_mul(seconds).filter(|total| *total <= MAX_SECONDS);
-        total.map(|total| Self::Within(Duration::from_secs(total))).ok_or_else(error)
+        let total = number
+            .checked_mul(seconds)
+            .filter(|total| *total <= MAX_SECONDS);
+        total
+            .map(|total| Self::Within(Duration::from_secs(total)))
+            .ok_or_else(error)
     }
 }
 
@@ -183,7 +187,10 @@ impl Attribution {
 
 impl Default for Attribution {
     fn default() -> Self {
-        Self { model: Model::Last, window: Duration::from_secs(Self::DAYS_MAX * 86_400) }
+        Self {
+            model: Model::Last,
+            window: Duration::from_secs(Self::DAYS_MAX * 86_400),
+        }
     }
 }
 
@@ -202,7 +209,10 @@ impl FromStr for Attribution {
             Some((model, window)) => (model, Some(window)),
             None => (text, None),
         };
-        let mut attribution = Self { model: model.parse()?, ..Self::default() };
+        let mut attribution = Self {
+            model: model.parse()?,
+            ..Self::default()
+        };
         if let Some(window) = window {
             attribution.window = match window.parse()? {
                 Window::Within(limit)
@@ -220,5 +230,66 @@ impl FromStr for Attribution {
             };
         }
         Ok(attribution)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_need_a_unit_and_stay_within_a_century() {
+        for (text, seconds) in [
+            ("45s", Some(45)),
+            ("30 minutes", Some(1_800)),
+            ("0 seconds", Some(0)),
+            ("31 days", Some(2_678_400)),
+            ("2w", Some(1_209_600)),
+            ("unbounded", None),
+        ] {
+            assert_eq!(text.parse::<Window>().unwrap().seconds(), seconds, "{text}");
+        }
+        for text in [
+            "",
+            "30",
+            "-1s",
+            "1.5h",
+            "3 months",
+            "99999999d",
+            "99999999999999999999s",
+        ] {
+            assert!(text.parse::<Window>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_attribution_is_a_model_and_at_most_31_whole_days() {
+        let parsed = |text: &str| text.parse::<Attribution>();
+        assert_eq!(parsed("last").unwrap(), Attribution::default());
+        let first = parsed("first,7d").unwrap();
+        assert_eq!((first.model, first.days()), (Model::First, 7));
+        for text in ["linear", "last,32d", "last,12h", "last,unbounded", "last,"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_choice_reads_what_it_writes_and_dashes_too() {
+        for basis in DateBasis::ALL {
+            assert_eq!(basis.as_str().parse::<DateBasis>().unwrap(), *basis);
+            assert_eq!(
+                basis
+                    .as_str()
+                    .replace('_', "-")
+                    .parse::<DateBasis>()
+                    .unwrap(),
+                *basis
+            );
+        }
+        let error = "sessions".parse::<Unit>().unwrap_err().to_string();
+        assert!(
+            error.contains("session, offer, conversation, visitor"),
+            "{error}"
+        );
     }
 }

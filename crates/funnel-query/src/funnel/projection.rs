@@ -47,8 +47,13 @@ const KEY_COLUMNS: [&str; 7] = [
 ];
 
 /// Columns in which an attributed conversion keeps its own value beside type and time.
-const CONVERSION_COLUMNS: [&str; 5] =
-    ["conversion_type", "order_ref", "amount", "currency", "num_items"];
+const CONVERSION_COLUMNS: [&str; 5] = [
+    "conversion_type",
+    "order_ref",
+    "amount",
+    "currency",
+    "num_items",
+];
 
 /// Which rows are asked for.
 #[derive(Debug, Clone)]
@@ -74,10 +79,14 @@ pub(crate) async fn project(
     attribution::ensure_registered(ctx).await?;
     let failed = |source| QueryError::query("could not read the rows of the funnel", source);
     let rows = scoped_rows(ctx, scope, wanted).await.map_err(failed)?;
-    let conversions = conversions(ctx, rows.clone(), scope).await.map_err(failed)?;
+    let conversions = conversions(ctx, rows.clone(), scope)
+        .await
+        .map_err(failed)?;
     // What several branches of a plan read is made once: optimising the copies would take longer
     // than the whole answer.
-    let rows = materialised(rows.union(conversions)).await.map_err(failed)?;
+    let rows = materialised(rows.union(conversions))
+        .await
+        .map_err(failed)?;
     materialised(to_unit(rows, unit)).await.map_err(failed)
 }
 
@@ -93,7 +102,9 @@ async fn scoped_rows(
     wanted: &BTreeSet<String>,
 ) -> PlanResult<DataFrame> {
     let mut columns: Vec<Expr> = KEY_COLUMNS.iter().map(|name| ident(*name)).collect();
-    let extra = wanted.iter().filter(|name| !KEY_COLUMNS.contains(&name.as_str()));
+    let extra = wanted
+        .iter()
+        .filter(|name| !KEY_COLUMNS.contains(&name.as_str()));
     columns.extend(extra.filter(|name| *name != AFTER_INTERACTIVE).map(ident));
     let rows = ctx
         .table("events_enriched")
@@ -107,9 +118,19 @@ async fn scoped_rows(
         .filter(ident("event_type").eq(lit("chat_interactive")))?
         .select(vec![ident("conversation_key").alias("interactive_key")])?
         .distinct()?;
-    columns.push(ident("interactive_key").is_not_null().alias(AFTER_INTERACTIVE));
-    rows.join(interactive, JoinType::Left, &["conversation_key"], &["interactive_key"], None)?
-        .select(columns)
+    columns.push(
+        ident("interactive_key")
+            .is_not_null()
+            .alias(AFTER_INTERACTIVE),
+    );
+    rows.join(
+        interactive,
+        JoinType::Left,
+        &["conversation_key"],
+        &["interactive_key"],
+        None,
+    )?
+    .select(columns)
 }
 
 /// Account, no duplicates, no chats without an offer, and the dates by the basis asked for. Rows without a session have only
@@ -131,7 +152,9 @@ fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
         DateBasis::SessionStartAndEventTime => inside(session_date).and(inside(event_date)),
     };
     // Chats without an offer are counted apart, in no funnel.
-    let unattributed = ident("conversation_key").is_not_null().and(ident("offer_key").is_null());
+    let unattributed = ident("conversation_key")
+        .is_not_null()
+        .and(ident("offer_key").is_null());
     Ok(ident("account_id")
         .eq(lit(scope.account.as_str()))
         .and(ident("is_duplicate").is_false())
@@ -152,7 +175,12 @@ async fn conversions(
     rows: DataFrame,
     scope: &Scope,
 ) -> PlanResult<DataFrame> {
-    let names: Vec<String> = rows.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let names: Vec<String> = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect();
     let arguments = vec![
         lit(scope.attribution.model.as_str()),
         lit(scope.attribution.days()),
@@ -172,8 +200,13 @@ async fn conversions(
         .read_table(provider)?
         .filter(ident("scope").eq(lit("engagement")))?
         .select(own)?;
-    let joined =
-        rows.join(attributed, JoinType::Inner, &["event_id"], &["interaction_id"], None)?;
+    let joined = rows.join(
+        attributed,
+        JoinType::Inner,
+        &["event_id"],
+        &["interaction_id"],
+        None,
+    )?;
     let columns = names.iter().map(|name| match name.as_str() {
         "event_id" => ident("conversion_id").alias(name),
         "event_time" => ident("conversion_time").alias(name),
@@ -197,20 +230,29 @@ fn to_unit(rows: DataFrame, unit: Unit) -> PlanResult<DataFrame> {
         Unit::Conversation => {
             let own = keyed(rows.clone(), "conversation_key")?;
             let offer = rows.clone().filter(
-                ident("conversation_key").is_null().and(ident("offer_key").is_not_null()),
+                ident("conversation_key")
+                    .is_null()
+                    .and(ident("offer_key").is_not_null()),
             )?;
             let session = rows
                 .clone()
                 .filter(is_session_row("offer_key").and(ident("conversation_key").is_null()))?;
-            own.union(repeated(offer, rows.clone(), "offer_key", "conversation_key")?)?
-                .union(repeated(session, rows, "session_key", "conversation_key")?)
+            own.union(repeated(
+                offer,
+                rows.clone(),
+                "offer_key",
+                "conversation_key",
+            )?)?
+            .union(repeated(session, rows, "session_key", "conversation_key")?)
         }
     }
 }
 
 fn is_session_row(narrower: &str) -> Expr {
     let events = SESSION_EVENTS.iter().map(|name| lit(*name)).collect();
-    ident(narrower).is_null().and(ident("event_type").in_list(events, false))
+    ident(narrower)
+        .is_null()
+        .and(ident("event_type").in_list(events, false))
 }
 
 /// Rows whose own column is the key of their unit.
@@ -221,14 +263,27 @@ fn keyed(rows: DataFrame, key: &str) -> PlanResult<DataFrame> {
 }
 
 /// `wide` rows once for each `narrow` key that stands beside their `wide` key anywhere in `rows`.
-fn repeated(wide: DataFrame, rows: DataFrame, wide_key: &str, narrow_key: &str) -> PlanResult<DataFrame> {
+fn repeated(
+    wide: DataFrame,
+    rows: DataFrame,
+    wide_key: &str,
+    narrow_key: &str,
+) -> PlanResult<DataFrame> {
     let pairs = rows
-        .filter(ident(wide_key).is_not_null().and(ident(narrow_key).is_not_null()))?
-        .select(vec![ident(wide_key).alias("pair_wide"), ident(narrow_key).alias("pair_narrow")])?
+        .filter(
+            ident(wide_key)
+                .is_not_null()
+                .and(ident(narrow_key).is_not_null()),
+        )?
+        .select(vec![
+            ident(wide_key).alias("pair_wide"),
+            ident(narrow_key).alias("pair_narrow"),
+        ])?
         .distinct()?;
     let mut columns = all_columns(&wide);
     columns.push(ident("pair_narrow").alias(UNIT_KEY));
-    wide.join(pairs, JoinType::Inner, &[wide_key], &["pair_wide"], None)?.select(columns)
+    wide.join(pairs, JoinType::Inner, &[wide_key], &["pair_wide"], None)?
+        .select(columns)
 }
 
 fn all_columns(rows: &DataFrame) -> Vec<Expr> {

@@ -20,7 +20,11 @@ pub(super) fn values(
 ) -> Result<BTreeMap<String, Expr>> {
     for name in given.keys() {
         if !query.params.iter().any(|param| param.name == *name) {
-            let known: Vec<&str> = query.params.iter().map(|param| param.name.as_str()).collect();
+            let known: Vec<&str> = query
+                .params
+                .iter()
+                .map(|param| param.name.as_str())
+                .collect();
             return Err(QueryError::usage(format!(
                 "the query `{}` has no parameter `{name}`; it takes: {}",
                 query.name,
@@ -30,12 +34,15 @@ pub(super) fn values(
     }
     let mut values = BTreeMap::new();
     for param in &query.params {
-        let text = given.get(&param.name).or(param.default.as_ref()).ok_or_else(|| {
-            QueryError::usage(format!(
-                "the query `{}` needs the parameter `{}` ({}): {}",
-                query.name, param.name, param.kind, param.help
-            ))
-        })?;
+        let text = given
+            .get(&param.name)
+            .or(param.default.as_ref())
+            .ok_or_else(|| {
+                QueryError::usage(format!(
+                    "the query `{}` needs the parameter `{}` ({}): {}",
+                    query.name, param.name, param.kind, param.help
+                ))
+            })?;
         values.insert(param.name.clone(), literal(query, param, text)?);
     }
     Ok(values)
@@ -49,11 +56,19 @@ pub(super) fn statement(
 ) -> Result<Statement> {
     let state = ctx.state();
     let dialect = state.config().options().sql_parser.dialect;
-    let parsed = state.sql_to_statement(&query.sql, &dialect).map_err(|source| {
-        QueryError::query(format!("could not parse the query `{}`", query.name), source)
-    })?;
+    let parsed = state
+        .sql_to_statement(&query.sql, &dialect)
+        .map_err(|source| {
+            QueryError::query(
+                format!("could not parse the query `{}`", query.name),
+                source,
+            )
+        })?;
     let Statement::Statement(mut statement) = parsed else {
-        return Err(QueryError::usage(format!("the query `{}` is not a SELECT", query.name)));
+        return Err(QueryError::usage(format!(
+            "the query `{}` is not a SELECT",
+            query.name
+        )));
     };
     let outcome = visit_expressions_mut(&mut statement, |expr| {
         if let Expr::Value(value) = expr
@@ -108,7 +123,10 @@ fn literal(query: &NamedQuery, param: &Param, text: &str) -> Result<Expr> {
             if !number.is_finite() {
                 return Err(wrong("a finite number"));
             }
-            Ok(cast(Value::Number(number.to_string(), false), sql_type("DOUBLE")))
+            Ok(cast(
+                Value::Number(number.to_string(), false),
+                sql_type("DOUBLE"),
+            ))
         }
         "BOOLEAN" => match text {
             "true" => Ok(Expr::Value(Value::Boolean(true).into())),

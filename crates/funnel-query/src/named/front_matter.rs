@@ -18,28 +18,40 @@ pub(super) fn parse(file: &str, text: &str) -> Result<NamedQuery> {
     let mut params = Vec::new();
     let mut columns = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let Some(comment) = line.strip_prefix("--") else { break };
+        let Some(comment) = line.strip_prefix("--") else {
+            break;
+        };
         let problem = |what: &str| {
             let place = format!("queries/{file}.sql:{}", index + 1);
             QueryError::new(ErrorKind::Internal, format!("{place}: {what}: {line}"))
         };
-        let (key, value) =
-            comment.trim().split_once(':').ok_or_else(|| problem("a line is `key: value`"))?;
+        let (key, value) = comment
+            .trim()
+            .split_once(':')
+            .ok_or_else(|| problem("a line is `key: value`"))?;
         let value = value.trim();
         match key.trim() {
             "name" => name = Some(value.to_owned()),
             "question" => question = Some(value.to_owned()),
             "param" => {
-                params.push(param(value).ok_or_else(|| problem("a param is `name TYPE [= default] [-- help]`"))?);
+                params.push(
+                    param(value)
+                        .ok_or_else(|| problem("a param is `name TYPE [= default] [-- help]`"))?,
+                );
             }
             "column" => {
-                columns.push(column(value).ok_or_else(|| problem("a column is `name TYPE [-- help]`"))?);
+                columns.push(
+                    column(value).ok_or_else(|| problem("a column is `name TYPE [-- help]`"))?,
+                );
             }
             _ => return Err(problem("the keys are name, question, param, column")),
         }
     }
     let missing = |key: &str| {
-        QueryError::new(ErrorKind::Internal, format!("queries/{file}.sql: `-- {key}:` is missing"))
+        QueryError::new(
+            ErrorKind::Internal,
+            format!("queries/{file}.sql: `-- {key}:` is missing"),
+        )
     };
     Ok(NamedQuery {
         name: name.ok_or_else(|| missing("name"))?,
@@ -57,13 +69,22 @@ fn param(text: &str) -> Option<Param> {
         None => (declaration, None),
     };
     let (name, kind) = declaration.split_once(' ')?;
-    Some(Param { name: name.to_owned(), kind: kind.trim().to_owned(), default, help })
+    Some(Param {
+        name: name.to_owned(),
+        kind: kind.trim().to_owned(),
+        default,
+        help,
+    })
 }
 
 fn column(text: &str) -> Option<Column> {
     let (declaration, help) = split_help(text);
     let (name, kind) = declaration.split_once(' ')?;
-    Some(Column { name: name.to_owned(), kind: kind.trim().to_owned(), help })
+    Some(Column {
+        name: name.to_owned(),
+        kind: kind.trim().to_owned(),
+        help,
+    })
 }
 
 fn split_help(text: &str) -> (&str, String) {

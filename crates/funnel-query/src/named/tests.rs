@@ -15,7 +15,9 @@ fn required(query: &NamedQuery) -> BTreeMap<String, String> {
         (_, "DATE") => "2024-03-04".to_owned(),
         (name, kind) => panic!("a value for `{name}` of type {kind}"),
     };
-    needed.map(|param| (param.name.clone(), value(param))).collect()
+    needed
+        .map(|param| (param.name.clone(), value(param)))
+        .collect()
 }
 
 /// The word of the front matter for an Arrow type; a type without a word must not be in an answer.
@@ -45,10 +47,16 @@ async fn every_query_gives_the_columns_of_its_front_matter() {
             .iter()
             .map(|field| (field.name().clone(), word(field.data_type())))
             .collect();
-        let declared: Vec<(String, &str)> =
-            query.columns.iter().map(|column| (column.name.clone(), column.kind.as_str())).collect();
+        let declared: Vec<(String, &str)> = query
+            .columns
+            .iter()
+            .map(|column| (column.name.clone(), column.kind.as_str()))
+            .collect();
         assert_eq!(found, declared, "{}", query.name);
-        frame.collect().await.unwrap_or_else(|error| panic!("{}: {error}", query.name));
+        frame
+            .collect()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", query.name));
     }
 }
 
@@ -57,10 +65,23 @@ fn every_file_of_the_folder_is_shipped() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../queries");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
-        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".sql")?.to_owned()))
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".sql")?
+                    .to_owned(),
+            )
+        })
         .collect();
     files.sort();
-    let shipped: Vec<String> = list().unwrap().into_iter().map(|query| query.name).collect();
+    let shipped: Vec<String> = list()
+        .unwrap()
+        .into_iter()
+        .map(|query| query.name)
+        .collect();
     assert_eq!(shipped, files);
 }
 
@@ -68,7 +89,12 @@ fn every_file_of_the_folder_is_shipped() {
 fn every_query_is_found_by_its_file_name_and_explains_itself() {
     for query in list().unwrap() {
         assert_eq!(find(&query.name).unwrap(), query);
-        assert!(query.question.ends_with('?'), "{}: {}", query.name, query.question);
+        assert!(
+            query.question.ends_with('?'),
+            "{}: {}",
+            query.name,
+            query.question
+        );
         for param in &query.params {
             assert!(!param.help.is_empty(), "{}: {}", query.name, param.name);
         }
@@ -89,7 +115,10 @@ async fn text_of_a_parameter_never_becomes_sql() {
 async fn a_wrong_parameter_is_a_usage_error_that_says_what_to_write() {
     let session = session(&[]).await;
     let day = |to: &str| {
-        BTreeMap::from([("from".to_owned(), "2024-03-04".to_owned()), ("to".to_owned(), to.to_owned())])
+        BTreeMap::from([
+            ("from".to_owned(), "2024-03-04".to_owned()),
+            ("to".to_owned(), to.to_owned()),
+        ])
     };
     let mut unknown = day("2024-03-04");
     unknown.insert("acount".to_owned(), "a".to_owned());

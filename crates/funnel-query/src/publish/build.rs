@@ -35,15 +35,26 @@ pub(super) async fn span(session: &QuerySession, day: NaiveDate) -> Result<Span>
         let events = session.ctx().table("events_enriched").await?;
         let time = || ident("event_time");
         events
-            .filter(ident(DATE).eq(date_literal(day)).and(ident("is_duplicate").is_false()))?
-            .aggregate(vec![], vec![earliest(time()).alias("a"), latest(time()).alias("b")])?
+            .filter(
+                ident(DATE)
+                    .eq(date_literal(day))
+                    .and(ident("is_duplicate").is_false()),
+            )?
+            .aggregate(
+                vec![],
+                vec![earliest(time()).alias("a"), latest(time()).alias("b")],
+            )?
             .collect()
             .await
     };
     let batches = read.await.map_err(failed)?;
     let mut found = (None, None);
     for batch in batches {
-        let column = |index: usize| batch.column(index).as_primitive::<TimestampMicrosecondType>();
+        let column = |index: usize| {
+            batch
+                .column(index)
+                .as_primitive::<TimestampMicrosecondType>()
+        };
         found.0 = min(column(0)).and_then(DateTime::from_timestamp_micros);
         found.1 = max(column(1)).and_then(DateTime::from_timestamp_micros);
     }
@@ -60,7 +71,12 @@ pub(super) async fn offers(
     let failed = |source| QueryError::query("could not make the mart `offers`", source);
     let read = async {
         let offers = session.ctx().table("offers").await?;
-        let order = ["account_id", "visitor_id", "session_start_time", "offer_key"];
+        let order = [
+            "account_id",
+            "visitor_id",
+            "session_start_time",
+            "offer_key",
+        ];
         let rows = offers
             .filter(ident(DATE).eq(date_literal(day)))?
             .sort(order.map(|name| ident(name).sort(true, false)).to_vec())?;
@@ -131,7 +147,10 @@ fn daily_requests(
             ..ReportRequest::new(definition.clone(), day, day)
         };
         if unit == definition.unit {
-            let by = |name: &&str| ReportRequest { by: vec![(*name).to_owned()], ..whole.clone() };
+            let by = |name: &&str| ReportRequest {
+                by: vec![(*name).to_owned()],
+                ..whole.clone()
+            };
             requests.extend(BREAKDOWNS.iter().map(by));
         }
         requests.push(whole);
@@ -155,10 +174,18 @@ fn daily_rows(
         None => Arc::new(StringArray::new_null(count)),
         Some(_) => cast(rows.column(0), &DataType::Utf8)?,
     };
-    let days = i32::try_from(header.from.signed_duration_since(NaiveDate::default()).num_days());
+    let days = i32::try_from(
+        header
+            .from
+            .signed_duration_since(NaiveDate::default())
+            .num_days(),
+    );
     let day = days.map_err(|error| ArrowError::CastError(error.to_string()))?;
     let mut columns: Vec<(String, ArrayRef)> = vec![
-        (DATE.to_owned(), Arc::new(Date32Array::from(vec![day; count]))),
+        (
+            DATE.to_owned(),
+            Arc::new(Date32Array::from(vec![day; count])),
+        ),
         ("account_id".to_owned(), text(&header.account)),
         // `all` is the whole: a NULL value of a dimension is a row of its own.
         ("breakdown".to_owned(), text(by.unwrap_or("all"))),
@@ -166,7 +193,11 @@ fn daily_rows(
         ("attribution".to_owned(), text(&header.attribution)),
     ];
     let schema = rows.schema();
-    let rest = schema.fields().iter().zip(rows.columns()).skip(usize::from(by.is_some()));
+    let rest = schema
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .skip(usize::from(by.is_some()));
     columns.extend(rest.map(|(field, values)| (field.name().clone(), Arc::clone(values))));
     let fields: Vec<FieldRef> = columns
         .iter()

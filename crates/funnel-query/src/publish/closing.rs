@@ -16,18 +16,27 @@ pub(super) fn closes_at(day: NaiveDate, zone: Tz, close_after: Duration) -> Opti
     let local = match zone.from_local_datetime(&midnight) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time,
         // Where clocks jump over midnight, the day begins when they land.
-        LocalResult::None => zone.from_local_datetime(&(midnight + chrono::TimeDelta::hours(1))).earliest()?,
+        LocalResult::None => zone
+            .from_local_datetime(&(midnight + chrono::TimeDelta::hours(1)))
+            .earliest()?,
     };
-    local.to_utc().checked_add_signed(chrono::TimeDelta::from_std(close_after).ok()?)
+    local
+        .to_utc()
+        .checked_add_signed(chrono::TimeDelta::from_std(close_after).ok()?)
 }
 
 /// The latest time seen in each partition that is read from Kafka. Of a topic that was made anew
 /// the newest incarnation counts.
 pub(super) fn watermarks(entries: &[LedgerEntry]) -> BTreeMap<(String, i32), DateTime<Utc>> {
     let mut latest: BTreeMap<(String, i32), DateTime<Utc>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| !entry.kafka_topic.starts_with(FILE_TOPIC)) {
+    for entry in entries
+        .iter()
+        .filter(|entry| !entry.kafka_topic.starts_with(FILE_TOPIC))
+    {
         let seen = entry.max_kafka_timestamp.or(entry.max_event_time);
-        let seen = seen.and_then(DateTime::from_timestamp_micros).unwrap_or(DateTime::UNIX_EPOCH);
+        let seen = seen
+            .and_then(DateTime::from_timestamp_micros)
+            .unwrap_or(DateTime::UNIX_EPOCH);
         let key = (entry.kafka_topic.clone(), entry.kafka_partition);
         let known = latest.entry(key).or_insert(seen);
         *known = (*known).max(seen);
@@ -81,10 +90,19 @@ mod tests {
         let day = |text: &str| text.parse().unwrap();
         let close = |date: &str, zone: Tz| closes_at(day(date), zone, HALF_DAY).unwrap();
         assert_eq!(close("2024-03-04", Tz::UTC), at("2024-03-05T12:00:00Z"));
-        assert_eq!(close("2024-03-30", Tz::Europe__Berlin), at("2024-03-31T11:00:00Z"));
-        assert_eq!(close("2024-03-31", Tz::Europe__Berlin), at("2024-04-01T10:00:00Z"));
+        assert_eq!(
+            close("2024-03-30", Tz::Europe__Berlin),
+            at("2024-03-31T11:00:00Z")
+        );
+        assert_eq!(
+            close("2024-03-31", Tz::Europe__Berlin),
+            at("2024-04-01T10:00:00Z")
+        );
         // Midnight of 2024-04-26 does not exist in Cairo.
-        assert_eq!(close("2024-04-25", Tz::Africa__Cairo), at("2024-04-26T10:00:00Z"));
+        assert_eq!(
+            close("2024-04-25", Tz::Africa__Cairo),
+            at("2024-04-26T10:00:00Z")
+        );
     }
 
     #[test]
@@ -97,7 +115,10 @@ mod tests {
         let closes = at("2024-03-05T12:00:00Z");
         let found = obstacles(closes, closes, &watermarks(&entries));
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("partition 1 of topic `lp.click.v1`"), "{found:?}");
+        assert!(
+            found[0].contains("partition 1 of topic `lp.click.v1`"),
+            "{found:?}"
+        );
         let early = obstacles(closes, at("2024-03-05T11:00:00Z"), &BTreeMap::new());
         assert_eq!(early, ["the last day closes at 2024-03-05 12:00:00 UTC"]);
     }

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
@@ -45,18 +43,17 @@ fn stored_type(found: &DataType) -> DataType {
 }
 
 /// The batches as one, in stored types, every column nullable.
-pub(super) fn stored(
-    schema: &Schema,
-    batches: &[RecordBatch],
-) -> Result<RecordBatch, ArrowError> {
+pub(super) fn stored(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let fields: Vec<Field> = schema
         .fields()
         .iter()
         .map(|field| Field::new(field.name(), stored_type(field.data_type()), true))
         .collect();
     let target: SchemaRef = Arc::new(Schema::new(fields));
-    let converted: Vec<RecordBatch> =
-        batches.iter().map(|batch| conform(batch, &target)).collect::<Result<_, _>>()?;
+    let converted: Vec<RecordBatch> = batches
+        .iter()
+        .map(|batch| conform(batch, &target))
+        .collect::<Result<_, _>>()?;
     concat_batches(&target, &converted)
 }
 
@@ -68,7 +65,11 @@ pub(super) fn conform(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordB
         })?;
         cast(found, field.data_type())
     };
-    let columns: Vec<ArrayRef> = target.fields().iter().map(column).collect::<Result<_, _>>()?;
+    let columns: Vec<ArrayRef> = target
+        .fields()
+        .iter()
+        .map(column)
+        .collect::<Result<_, _>>()?;
     RecordBatch::try_new(Arc::clone(target), columns)
 }
 
@@ -86,7 +87,10 @@ pub(super) fn with_origin(
     let added: [(&str, ArrayRef); 5] = [
         ("data_from", time(origin.data_from)),
         ("data_to", time(origin.data_to)),
-        ("window_seconds", Arc::new(Int64Array::from(vec![origin.window_seconds; rows]))),
+        (
+            "window_seconds",
+            Arc::new(Int64Array::from(vec![origin.window_seconds; rows])),
+        ),
         ("definition_hash", Arc::new(hash)),
         (COMPUTED_AT, time(Some(origin.computed_at))),
     ];

@@ -38,9 +38,17 @@ async fn append(lake: &Lake, events: RecordBatch, from: i64, watermark: &str) {
         topic_uuid: "u".to_owned(),
         partition: 0,
     };
-    let advance =
-        OffsetAdvance { key, from: (from > 0).then_some(from), to: from + rows };
-    let commit = Commit { files, advances: vec![advance], batch_id, ledger: vec![entry] };
+    let advance = OffsetAdvance {
+        key,
+        from: (from > 0).then_some(from),
+        to: from + rows,
+    };
+    let commit = Commit {
+        files,
+        advances: vec![advance],
+        batch_id,
+        ledger: vec![entry],
+    };
     lake.events().commit(commit).await.unwrap();
 }
 
@@ -51,7 +59,10 @@ async fn publish_at(lake: &Lake, now: &str) -> Result<RunReport> {
 }
 
 fn export(dir: &Path, mart: &str) -> std::path::PathBuf {
-    dir.join(format!("export/{mart}/date={}/part-0.parquet", golden::DATE))
+    dir.join(format!(
+        "export/{mart}/date={}/part-0.parquet",
+        golden::DATE
+    ))
 }
 
 fn read(path: &Path) -> RecordBatch {
@@ -65,11 +76,21 @@ fn read(path: &Path) -> RecordBatch {
 #[tokio::test]
 async fn a_day_that_is_not_closed_is_refused_and_nothing_is_written() {
     for (watermark, now, reason) in [
-        (NOON, "2024-03-05T11:59:59Z", "closes at 2024-03-05 12:00:00"),
-        ("2024-03-05T11:59:59Z", "2024-03-20T00:00:00Z", "partition 0 of topic `lp.chat.v1`"),
+        (
+            NOON,
+            "2024-03-05T11:59:59Z",
+            "closes at 2024-03-05 12:00:00",
+        ),
+        (
+            "2024-03-05T11:59:59Z",
+            "2024-03-20T00:00:00Z",
+            "partition 0 of topic `lp.chat.v1`",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let error = publish_at(&lake(dir.path(), watermark).await, now).await.unwrap_err();
+        let error = publish_at(&lake(dir.path(), watermark).await, now)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incomplete);
         assert!(error.to_string().contains(reason), "{error}");
         assert!(!dir.path().join("export").exists());
@@ -83,14 +104,22 @@ async fn a_closed_day_is_written_once_and_again_only_when_it_changed() {
     let lake = lake(dir.path(), NOON).await;
     let first = publish_at(&lake, "2024-03-20T00:00:00Z").await.unwrap();
     assert!(!first.unchanged);
-    assert!(first.partitions.iter().all(|p| p.action == Action::Written && p.rows > 0));
+    assert!(
+        first
+            .partitions
+            .iter()
+            .all(|p| p.action == Action::Written && p.rows > 0)
+    );
     let files = ["offers", "funnel_daily"].map(|mart| export(dir.path(), mart));
     let bytes = |files: &[std::path::PathBuf; 2]| files.clone().map(|f| std::fs::read(f).unwrap());
     let before = bytes(&files);
 
     let again = publish_at(&lake, "2024-03-21T00:00:00Z").await.unwrap();
     assert!(again.unchanged, "{again:#?}");
-    assert!(bytes(&files) == before, "the same question leaves the same bytes");
+    assert!(
+        bytes(&files) == before,
+        "the same question leaves the same bytes"
+    );
 
     // A file that somebody damaged is made good, and one that was removed comes back.
     std::fs::write(&files[0], b"not parquet").unwrap();
@@ -104,7 +133,13 @@ async fn a_closed_day_is_written_once_and_again_only_when_it_changed() {
     let url = format!("{}offers", lake.url());
     let provider = funnel_lake::table_provider(&url).await.unwrap();
     let session = QuerySession::without_lake(QueryOptions::default()).unwrap();
-    let rows = session.ctx().read_table(provider).unwrap().count().await.unwrap();
+    let rows = session
+        .ctx()
+        .read_table(provider)
+        .unwrap()
+        .count()
+        .await
+        .unwrap();
     assert_eq!(i64::try_from(rows).unwrap(), repaired.partitions[0].rows);
 }
 
@@ -126,26 +161,48 @@ async fn the_marts_keep_the_output_contract_and_the_golden_numbers() {
             };
             assert!(known, "{field}");
         }
-        for column in ["session_start_date", "data_from", "data_to", "definition_hash", "computed_at"] {
+        for column in [
+            "session_start_date",
+            "data_from",
+            "data_to",
+            "definition_hash",
+            "computed_at",
+        ] {
             let values = batch.column_by_name(column).unwrap();
             assert_eq!(values.null_count(), 0, "{column}");
         }
         assert!(batch.column_by_name("window_seconds").is_some());
     }
-    assert_eq!(offers.num_rows(), golden::expected(Variant::default()).outcomes.len());
+    assert_eq!(
+        offers.num_rows(),
+        golden::expected(Variant::default()).outcomes.len()
+    );
     // Only s10 is told to open its window before the queue.
-    assert_eq!(stages(&daily, "monitored", "session"), [13, 12, 11, 11, 11, 7, 1, 4, 3, 2, 2, 2]);
+    assert_eq!(
+        stages(&daily, "monitored", "session"),
+        [13, 12, 11, 11, 11, 7, 1, 4, 3, 2, 2, 2]
+    );
 }
 
 /// Reached by step, of the monitored account as a whole.
 fn stages(daily: &RecordBatch, funnel: &str, unit: &str) -> Vec<i64> {
     let text = |name: &str| daily.column_by_name(name).unwrap().as_string::<i32>();
     let wanted = [
-        ("account_id", golden::ACCOUNT), ("funnel", funnel), ("unit", unit), ("breakdown", "all"),
+        ("account_id", golden::ACCOUNT),
+        ("funnel", funnel),
+        ("unit", unit),
+        ("breakdown", "all"),
     ];
-    let reached = daily.column_by_name("reached").unwrap().as_primitive::<Int64Type>();
+    let reached = daily
+        .column_by_name("reached")
+        .unwrap()
+        .as_primitive::<Int64Type>();
     (0..daily.num_rows())
-        .filter(|row| wanted.iter().all(|(column, value)| text(column).value(*row) == *value))
+        .filter(|row| {
+            wanted
+                .iter()
+                .all(|(column, value)| text(column).value(*row) == *value)
+        })
         .map(|row| reached.value(row))
         .collect()
 }

@@ -30,8 +30,14 @@ pub(super) struct Kind {
     partition_column: &'static str,
 }
 
-pub(super) const OFFERS: Kind = Kind { name: "offers", partition_column: DATE };
-pub(super) const FUNNEL_DAILY: Kind = Kind { name: "funnel_daily", partition_column: "date" };
+pub(super) const OFFERS: Kind = Kind {
+    name: "offers",
+    partition_column: DATE,
+};
+pub(super) const FUNNEL_DAILY: Kind = Kind {
+    name: "funnel_daily",
+    partition_column: "date",
+};
 
 /// Makes the day of the mart hold exactly `rows`.
 pub(super) async fn mart(
@@ -42,9 +48,13 @@ pub(super) async fn mart(
     rows: RecordBatch,
 ) -> Result<PartitionReport> {
     let laid_out = |source: ArrowError| {
-        QueryError::query(format!("could not lay out the mart `{}`", kind.name), source.into())
+        QueryError::query(
+            format!("could not lay out the mart `{}`", kind.name),
+            source.into(),
+        )
     };
-    let written = |source| QueryError::lake(format!("could not write the mart `{}`", kind.name), source);
+    let written =
+        |source| QueryError::lake(format!("could not write the mart `{}`", kind.name), source);
     let hash = content_hash(&rows).map_err(laid_out)?;
     let export = format!("export/{}/date={day}/part-0.parquet", kind.name);
     let mut report = PartitionReport {
@@ -64,14 +74,20 @@ pub(super) async fn mart(
     let stored = stored_rows(session, lake, kind, day, &rows.schema()).await?;
     let exported = exported_rows(lake, &export, &rows.schema()).await?;
     let same = |found: Option<RecordBatch>| {
-        found.and_then(|found| content_hash(&found).ok()).is_some_and(|found| found == hash)
+        found
+            .and_then(|found| content_hash(&found).ok())
+            .is_some_and(|found| found == hash)
     };
     if same(stored) && same(exported) {
         return Ok(report);
     }
-    let version =
-        table.replace_partition(&day.to_string(), vec![table_rows]).await.map_err(written)?;
-    lake.replace_file(&export, encode(&rows)?).await.map_err(written)?;
+    let version = table
+        .replace_partition(&day.to_string(), vec![table_rows])
+        .await
+        .map_err(written)?;
+    lake.replace_file(&export, encode(&rows)?)
+        .await
+        .map_err(written)?;
     report.action = Action::Written;
     report.table_version = Some(version);
     Ok(report)
@@ -84,7 +100,12 @@ fn partitioned(kind: &Kind, rows: &RecordBatch) -> Result<RecordBatch, ArrowErro
     let date = schema.index_of(DATE)?;
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     let mut columns = rows.columns().to_vec();
-    let field = Arc::new(fields[date].as_ref().clone().with_name(kind.partition_column));
+    let field = Arc::new(
+        fields[date]
+            .as_ref()
+            .clone()
+            .with_name(kind.partition_column),
+    );
     let values = Arc::clone(&columns[date]);
     if kind.partition_column == DATE {
         fields.remove(date);
@@ -103,27 +124,27 @@ async fn stored_rows(
     day: NaiveDate,
     schema: &SchemaRef,
 ) -> Result<Option<RecordBatch>> {
-    let failed = |source| QueryError::query(format!("could not read the mart `{}`", kind.name), source);
+    let failed =
+        |source| QueryError::query(format!("could not read the mart `{}`", kind.name), source);
     let url = format!("{}{}", lake.url(), kind.name);
     let provider = table_provider(&url).await.map_err(|source| {
         QueryError::lake(format!("could not read the mart `{}`", kind.name), source)
     })?;
     let read = async {
         let rows = session.ctx().read_table(provider)?;
-        rows.filter(ident(kind.partition_column).eq(date_literal(day)))?.collect().await
+        rows.filter(ident(kind.partition_column).eq(date_literal(day)))?
+            .collect()
+            .await
     };
     let batches = read.await.map_err(failed)?;
     Ok(as_one(&batches, schema))
 }
 
 /// The rows of the plain file, or `None` where there is none or it is another table.
-async fn exported_rows(
-    lake: &Lake,
-    path: &str,
-    schema: &SchemaRef,
-) -> Result<Option<RecordBatch>> {
+async fn exported_rows(lake: &Lake, path: &str, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
     let read = lake.read_file(path).await;
-    let bytes = read.map_err(|source| QueryError::lake(format!("could not read `{path}`"), source))?;
+    let bytes =
+        read.map_err(|source| QueryError::lake(format!("could not read `{path}`"), source))?;
     let Some(bytes) = bytes else { return Ok(None) };
     // A file that is no Parquet is replaced like any other that differs.
     let batches = ParquetRecordBatchReaderBuilder::try_new(bytes)
@@ -134,8 +155,7 @@ async fn exported_rows(
 }
 
 fn as_one(batches: &[RecordBatch], schema: &SchemaRef) -> Option<RecordBatch> {
-    let conformed: Result<Vec<_>, _> =
-        batches.iter().map(|batch| conform(batch, schema)).collect();
+    let conformed: Result<Vec<_>, _> = batches.iter().map(|batch| conform(batch, schema)).collect();
     concat_batches(schema, &conformed.ok()?).ok()
 }
 
@@ -148,8 +168,7 @@ fn encode(rows: &RecordBatch) -> Result<Bytes> {
         writer.write(rows)?;
         writer.into_inner()
     };
-    let bytes = encode().map_err(|source| {
-        QueryError::query("could not encode a mart as Parquet", source.into())
-    })?;
+    let bytes = encode()
+        .map_err(|source| QueryError::query("could not encode a mart as Parquet", source.into()))?;
     Ok(Bytes::from(bytes))
 }

@@ -21,13 +21,22 @@ pub(crate) async fn accounts(session: &QuerySession) -> Result<Vec<String>> {
     let read = async {
         let events = session.ctx().table("events").await?;
         let accounts = events.select(vec![ident("account_id")])?.distinct()?;
-        accounts.sort(vec![ident("account_id").sort(true, false)])?.collect().await
+        accounts
+            .sort(vec![ident("account_id").sort(true, false)])?
+            .collect()
+            .await
     };
     let mut names = Vec::new();
     for batch in read.await.map_err(failed)? {
         let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)
             .map_err(|source| failed(source.into()))?;
-        names.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
+        names.extend(
+            column
+                .as_string::<i32>()
+                .iter()
+                .flatten()
+                .map(str::to_owned),
+        );
     }
     Ok(names)
 }
@@ -93,5 +102,7 @@ pub(super) async fn outcomes(
 
 fn sum(batch: &RecordBatch, column: &str) -> i64 {
     let values = batch.column_by_name(column);
-    values.and_then(|values| arrow::compute::sum(values.as_primitive::<Int64Type>())).unwrap_or(0)
+    values
+        .and_then(|values| arrow::compute::sum(values.as_primitive::<Int64Type>()))
+        .unwrap_or(0)
 }

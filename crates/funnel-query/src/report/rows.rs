@@ -28,10 +28,19 @@ pub(super) fn long(
     for (group, counted) in counts.groups.iter().enumerate() {
         let first = counted.first().map_or(0, |step| step.reached);
         for (index, (step, counts)) in definition.steps.iter().zip(counted).enumerate() {
-            rows.push(Row { group, index, step, counts, first });
+            rows.push(Row {
+                group,
+                index,
+                step,
+                counts,
+                first,
+            });
         }
     }
-    let mut columns = Columns { fields: Vec::new(), arrays: Vec::new() };
+    let mut columns = Columns {
+        fields: Vec::new(),
+        arrays: Vec::new(),
+    };
     let group_of: UInt64Array = rows.iter().map(|row| Some(row.group as u64)).collect();
     for (name, values) in header.by.iter().zip(&counts.values) {
         columns.push(name, take(values, &group_of, None)?);
@@ -56,13 +65,23 @@ pub(super) fn long(
     columns.counts("reached", &rows, |row| Some(row.counts.reached));
     columns.counts("previous", &rows, |row| row.previous());
     columns.counts("dropped", &rows, |row| row.dropped());
-    columns.numbers("rate_from_previous", &rows, |row| rate(row.counts.reached, row.previous()?));
-    columns.numbers("rate_from_first", &rows, |row| rate(row.counts.reached, row.first));
+    columns.numbers("rate_from_previous", &rows, |row| {
+        rate(row.counts.reached, row.previous()?)
+    });
+    columns.numbers("rate_from_first", &rows, |row| {
+        rate(row.counts.reached, row.first)
+    });
     columns.counts("skipped", &rows, |row| Some(row.counts.skipped));
     columns.counts("required", &rows, |row| Some(row.required()));
-    columns.numbers("p50_seconds_to_next", &rows, |row| row.counts.percentile(0.5));
-    columns.numbers("p90_seconds_to_next", &rows, |row| row.counts.percentile(0.9));
-    columns.numbers("p99_seconds_to_next", &rows, |row| row.counts.percentile(0.99));
+    columns.numbers("p50_seconds_to_next", &rows, |row| {
+        row.counts.percentile(0.5)
+    });
+    columns.numbers("p90_seconds_to_next", &rows, |row| {
+        row.counts.percentile(0.9)
+    });
+    columns.numbers("p99_seconds_to_next", &rows, |row| {
+        row.counts.percentile(0.99)
+    });
     columns.finish()
 }
 
@@ -88,7 +107,11 @@ impl Row<'_> {
     }
 
     fn required(&self) -> i64 {
-        if self.index == 0 { self.first } else { self.counts.required }
+        if self.index == 0 {
+            self.first
+        } else {
+            self.counts.required
+        }
     }
 }
 
@@ -106,7 +129,8 @@ struct Columns {
 impl Columns {
     fn push(&mut self, name: &str, values: ArrayRef) {
         let nullable = !NEVER_NULL.contains(&name);
-        self.fields.push(Field::new(name, values.data_type().clone(), nullable));
+        self.fields
+            .push(Field::new(name, values.data_type().clone(), nullable));
         self.arrays.push(values);
     }
 
@@ -115,7 +139,10 @@ impl Columns {
     }
 
     fn numbers(&mut self, name: &str, rows: &[Row<'_>], of: impl Fn(&Row<'_>) -> Option<f64>) {
-        self.push(name, Arc::new(rows.iter().map(of).collect::<Float64Array>()));
+        self.push(
+            name,
+            Arc::new(rows.iter().map(of).collect::<Float64Array>()),
+        );
     }
 
     fn finish(self) -> Result<RecordBatch, ArrowError> {

@@ -15,16 +15,26 @@ use crate::testing::decode;
 
 async fn simulated(options: Options) -> (QuerySession, Truth) {
     let zones = Simulation::time_zones(&options);
-    let accounts = zones.into_iter().map(|(account, zone)| (account, zone.parse().unwrap()));
-    let query = QueryOptions { accounts: accounts.collect(), ..QueryOptions::default() };
+    let accounts = zones
+        .into_iter()
+        .map(|(account, zone)| (account, zone.parse().unwrap()));
+    let query = QueryOptions {
+        accounts: accounts.collect(),
+        ..QueryOptions::default()
+    };
     let mut simulation = Simulation::new(options).unwrap();
     let messages: Vec<_> = simulation.by_ref().collect();
-    let session = QuerySession::from_batches(vec![decode(&messages).0], query).await.unwrap();
+    let session = QuerySession::from_batches(vec![decode(&messages).0], query)
+        .await
+        .unwrap();
     (session, simulation.into_truth())
 }
 
 fn days(truth: &Truth) -> [(String, String); 2] {
-    [("from".to_owned(), truth.from.clone()), ("to".to_owned(), truth.to.clone())]
+    [
+        ("from".to_owned(), truth.from.clone()),
+        ("to".to_owned(), truth.to.clone()),
+    ]
 }
 
 async fn wrong_metrics(
@@ -35,9 +45,13 @@ async fn wrong_metrics(
 ) -> Vec<String> {
     let mut params: BTreeMap<String, String> = days(truth).into();
     params.insert("account".to_owned(), account.to_owned());
-    let batches = crate::named::run(session, "metrics", &params).await.unwrap();
+    let batches = crate::named::run(session, "metrics", &params)
+        .await
+        .unwrap();
     let mut writer = ArrayWriter::new(Vec::new());
-    writer.write_batches(&batches.iter().collect::<Vec<_>>()).unwrap();
+    writer
+        .write_batches(&batches.iter().collect::<Vec<_>>())
+        .unwrap();
     writer.finish().unwrap();
     let rows: Value = serde_json::from_slice(&writer.into_inner()).unwrap();
     let mut wrong = Vec::new();
@@ -62,7 +76,10 @@ async fn wrong_metrics(
 async fn reached(session: &QuerySession, request: ReportRequest) -> Vec<StepTruth> {
     let (_, rows) = counts(session, &request).await.unwrap();
     let names = rows.column_by_name("step").unwrap().as_string::<i32>();
-    let reached = rows.column_by_name("reached").unwrap().as_primitive::<Int64Type>();
+    let reached = rows
+        .column_by_name("reached")
+        .unwrap()
+        .as_primitive::<Int64Type>();
     let both = names.iter().flatten().zip(reached.values());
     both.map(|(step, reached)| StepTruth {
         step: step.to_owned(),
@@ -105,7 +122,11 @@ async fn wrong_funnels(
 
 #[tokio::test]
 async fn simulated_traffic_gives_the_numbers_of_its_truth() {
-    let (session, truth) = simulated(Options { sessions: 900, ..Options::default() }).await;
+    let (session, truth) = simulated(Options {
+        sessions: 900,
+        ..Options::default()
+    })
+    .await;
     let mut wrong = Vec::new();
     for (account, expected) in &truth.accounts {
         wrong.extend(wrong_metrics(&session, &truth, account, expected).await);

@@ -21,7 +21,11 @@ when = "event_type = 'engagement_click'"
 
 fn request(text: &str) -> ReportRequest {
     let day: NaiveDate = "2024-03-04".parse().unwrap();
-    ReportRequest::new(FunnelDefinition::parse("test.toml", text).unwrap(), day, day)
+    ReportRequest::new(
+        FunnelDefinition::parse("test.toml", text).unwrap(),
+        day,
+        day,
+    )
 }
 
 fn shipped(name: &str) -> ReportRequest {
@@ -30,7 +34,11 @@ fn shipped(name: &str) -> ReportRequest {
 }
 
 fn numbers(report: &Report, column: &str) -> Vec<Option<i64>> {
-    let values = report.rows.column_by_name(column).unwrap().as_primitive::<Int64Type>();
+    let values = report
+        .rows
+        .column_by_name(column)
+        .unwrap()
+        .as_primitive::<Int64Type>();
     values.iter().collect()
 }
 
@@ -54,7 +62,10 @@ async fn each_offer_counts_for_itself() {
         row("engagement_click", Some("s"), 30, offer("c2")),
     ];
     assert_eq!(reached(&ask(&rows, request(TWO_STEPS)).await), [2, 1]);
-    let by_session = ReportRequest { unit: Some(Unit::Session), ..request(TWO_STEPS) };
+    let by_session = ReportRequest {
+        unit: Some(Unit::Session),
+        ..request(TWO_STEPS)
+    };
     assert_eq!(reached(&ask(&rows, by_session).await), [1, 1]);
 }
 
@@ -68,8 +79,14 @@ async fn a_click_without_impression_is_skipped_in_loose_and_lost_in_ordered() {
     let loose = ask(&rows, request(TWO_STEPS)).await;
     assert_eq!(reached(&loose), [1, 2]);
     assert_eq!(numbers(&loose, "skipped"), [Some(1), Some(0)]);
-    let ordered =
-        ask(&rows, ReportRequest { mode: Some(Mode::Ordered), ..request(TWO_STEPS) }).await;
+    let ordered = ask(
+        &rows,
+        ReportRequest {
+            mode: Some(Mode::Ordered),
+            ..request(TWO_STEPS)
+        },
+    )
+    .await;
     assert_eq!(reached(&ordered), [1, 1]);
     assert_eq!(numbers(&ordered, "skipped"), [Some(0), Some(0)]);
 }
@@ -99,7 +116,14 @@ async fn seconds_to_the_next_step_are_exact() {
         row("engagement_click", Some("s"), 60, offer("c2")),
     ];
     for mode in [Mode::Loose, Mode::Ordered] {
-        let report = ask(&rows, ReportRequest { mode: Some(mode), ..request(TWO_STEPS) }).await;
+        let report = ask(
+            &rows,
+            ReportRequest {
+                mode: Some(mode),
+                ..request(TWO_STEPS)
+            },
+        )
+        .await;
         let median = report.rows.column_by_name("p50_seconds_to_next").unwrap();
         let median = median.as_primitive::<Float64Type>();
         assert!((median.value(0) - 20.0).abs() < 1e-9, "{mode}");
@@ -112,17 +136,31 @@ async fn a_breakdown_repeats_session_rows_for_each_value_and_keeps_null() {
     let rows = [
         row("session_started", Some("s"), 0, json!({})),
         row("engagement_impression", Some("s"), 10, offer("c1")),
-        row("engagement_impression", Some("s"), 20, json!({"offer_key": "a|v|s|c2", "campaign_id": 7})),
+        row(
+            "engagement_impression",
+            Some("s"),
+            20,
+            json!({"offer_key": "a|v|s|c2", "campaign_id": 7}),
+        ),
         row("session_started", Some("t"), 0, json!({})),
     ];
-    let asked = ReportRequest { by: vec!["campaign_id".to_owned()], ..shipped("monitored") };
+    let asked = ReportRequest {
+        by: vec!["campaign_id".to_owned()],
+        ..shipped("monitored")
+    };
     let report = ask(&rows, asked).await;
     let campaign = report.rows.column(0).as_primitive::<Int64Type>();
     let reached = reached(&report);
     let steps = FunnelDefinition::shipped("monitored").unwrap().steps.len();
     let first: Vec<_> = (0..campaign.len())
         .step_by(steps)
-        .map(|row| (campaign.is_valid(row).then(|| campaign.value(row)), reached[row], reached[row + 4]))
+        .map(|row| {
+            (
+                campaign.is_valid(row).then(|| campaign.value(row)),
+                reached[row],
+                reached[row + 4],
+            )
+        })
         .collect();
     assert_eq!(first, [(Some(1), 1, 1), (Some(7), 1, 1), (None, 1, 0)]);
 }
@@ -133,9 +171,17 @@ async fn a_filter_keeps_the_rows_that_do_not_carry_the_dimension() {
         row("session_started", Some("s"), 0, json!({})),
         row("engagement_impression", Some("s"), 10, offer("c1")),
         row("session_started", Some("t"), 0, json!({})),
-        row("engagement_impression", Some("t"), 10, json!({"offer_key": "a|v|t|c", "campaign_id": 7})),
+        row(
+            "engagement_impression",
+            Some("t"),
+            10,
+            json!({"offer_key": "a|v|t|c", "campaign_id": 7}),
+        ),
     ];
-    let asked = ReportRequest { where_sql: Some("campaign_id = 1".to_owned()), ..shipped("monitored") };
+    let asked = ReportRequest {
+        where_sql: Some("campaign_id = 1".to_owned()),
+        ..shipped("monitored")
+    };
     assert_eq!(reached(&ask(&rows, asked).await)[..5], [1, 0, 0, 0, 1]);
 }
 
@@ -162,12 +208,27 @@ async fn authentication_is_asked_of_units_with_a_connector_only() {
         ]);
     }
     for mode in [Mode::Loose, Mode::Ordered] {
-        let report = ask(&rows, ReportRequest { mode: Some(mode), ..shipped("unmonitored") }).await;
+        let report = ask(
+            &rows,
+            ReportRequest {
+                mode: Some(mode),
+                ..shipped("unmonitored")
+            },
+        )
+        .await;
         let requested = if mode == Mode::Loose { 2 } else { 1 };
-        assert_eq!(reached(&report)[..8], [2, 2, 2, 2, 2, 0, 0, requested], "{mode}");
+        assert_eq!(
+            reached(&report)[..8],
+            [2, 2, 2, 2, 2, 0, 0, requested],
+            "{mode}"
+        );
         assert_eq!(numbers(&report, "required")[6], Some(1), "{mode}");
         let skipped = if mode == Mode::Loose { (2, 1) } else { (1, 0) };
-        assert_eq!(numbers(&report, "skipped")[5..7], [Some(skipped.0), Some(skipped.1)], "{mode}");
+        assert_eq!(
+            numbers(&report, "skipped")[5..7],
+            [Some(skipped.0), Some(skipped.1)],
+            "{mode}"
+        );
     }
 }
 
@@ -187,8 +248,15 @@ async fn a_conversion_of_a_later_session_counts_for_the_conversation_that_caused
         row("sde_reported", Some("late"), 0, sale),
     ];
     for unit in Unit::ALL {
-        let asked = ReportRequest { unit: Some(*unit), ..shipped("impression_to_chat") };
-        assert_eq!(reached(&ask(&rows, asked).await), [1, 0, 1, 1, 1, 1], "{unit}");
+        let asked = ReportRequest {
+            unit: Some(*unit),
+            ..shipped("impression_to_chat")
+        };
+        assert_eq!(
+            reached(&ask(&rows, asked).await),
+            [1, 0, 1, 1, 1, 1],
+            "{unit}"
+        );
     }
     let asked = ReportRequest {
         attribution: "last,5d".parse().unwrap(),
@@ -203,7 +271,9 @@ async fn several_accounts_need_a_name_and_the_error_lists_them() {
         row("session_started", Some("s"), 0, json!({})),
         row("session_started", Some("s"), 0, json!({"account_id": "b"})),
     ];
-    let error = report(&session(&rows).await, shipped("monitored")).await.unwrap_err();
+    let error = report(&session(&rows).await, shipped("monitored"))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Usage);
     assert!(error.to_string().contains("a, b"), "{error}");
 }
@@ -211,7 +281,10 @@ async fn several_accounts_need_a_name_and_the_error_lists_them() {
 #[tokio::test]
 async fn a_column_that_does_not_exist_is_a_usage_error() {
     let rows = [row("session_started", Some("s"), 0, json!({}))];
-    let asked = ReportRequest { by: vec!["campain".to_owned()], ..shipped("monitored") };
+    let asked = ReportRequest {
+        by: vec!["campain".to_owned()],
+        ..shipped("monitored")
+    };
     let error = report(&session(&rows).await, asked).await.unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Usage);
     assert!(error.to_string().contains("campain"), "{error}");
