@@ -33,15 +33,15 @@ pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
     );
     let context = Context::new(cli.global, overrides);
     match cli.command {
-        Command::Demo(args) => demo::run(&context, args).await,
+        Command::Demo(args) => demo::run(&context, &args).await,
         Command::Ingest(args) => ingest::run(&context, args).await,
-        Command::Sql(args) => sql::run(&context, args).await,
+        Command::Sql(args) => sql::run(&context, &args).await,
         Command::Run(args) => run::run(&context, args).await,
-        Command::Report(args) => report::run(&context, args).await,
-        Command::Publish(args) => publish::run(&context, args).await,
-        Command::Audit(args) => audit::run(&context, args).await,
-        Command::Rejects(args) => rejects::run(&context, args.command).await,
-        Command::Generate(args) => generate::run(&context, args).await,
+        Command::Report(args) => report::run(&context, &args).await,
+        Command::Publish(args) => publish::run(&context, &args).await,
+        Command::Audit(args) => audit::run(&context, &args).await,
+        Command::Rejects(args) => rejects::run(&context, &args.command).await,
+        Command::Generate(args) => generate::run(&context, &args).await,
         Command::Config(args) => config::run(&context, args.command),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -14,12 +14,12 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use broker::Comparison;
 
-pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let settings = context.settings()?;
     let lake = open_lake(&settings).await?;
     let report = audit(&lake).await?;
-    let comparison = broker::compare(&settings, &args, &report).await?;
+    let comparison = broker::compare(&settings, args, &report).await?;
     let batch = batch(&report, &comparison)?;
     output.batches(&batch.schema(), &[batch])?;
     for problem in report.problems.iter() {

@@ -27,7 +27,7 @@ use crate::output;
 const MARKER: &str = ".funnel-demo";
 const PARTITIONS: i32 = 3;
 
-pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &DemoArgs) -> Result<Exit> {
     let start = Instant::now();
     let place = Place::prepare(&args.dir)?;
     let options = Options {
@@ -57,6 +57,9 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit> {
     let answers = Answers::ask(&session, &truth).await?;
     output::print(&picture::draw(&answers)?)?;
     let differences = check::differences(&lake, &answers, &truth).await?;
+    if differences.is_empty() {
+        output::print("Every number is what was simulated, and every offset is accounted for.\n")?;
+    }
     output::print(&closing(&place, &truth, &answers, start))?;
     for difference in &differences {
         output::note(&format!("differs from what was simulated: {difference}"));

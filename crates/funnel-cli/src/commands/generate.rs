@@ -23,7 +23,7 @@ use crate::progress::Progress;
 const REACH_TIME_MAX: Duration = Duration::from_secs(10);
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(120);
 
-pub(super) async fn run(context: &Context, args: GenerateArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &GenerateArgs) -> Result<Exit> {
     let mut options = Options {
         disorder: Disorder::default(),
         ..Options::calm()

@@ -9,7 +9,7 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output;
 
-pub(super) async fn run(context: &Context, args: PublishArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &PublishArgs) -> Result<Exit> {
     let (from, to) = match (args.date, args.from, args.to) {
         (Some(date), _, _) => (date, date),
         (None, Some(from), Some(to)) => (from, to),

@@ -32,20 +32,17 @@ const LISTED: [&str; 10] = [
 /// Columns that hold what the producer sent, byte by byte.
 const RAW: [&str; 3] = ["payload", "key", "headers"];
 
-pub(super) async fn run(context: &Context, command: RejectsCommand) -> Result<Exit> {
+pub(super) async fn run(context: &Context, command: &RejectsCommand) -> Result<Exit> {
     match command {
         RejectsCommand::List(args) => list(context, args).await,
         RejectsCommand::Show(args) => show(context, args).await,
     }
 }
 
-async fn list(context: &Context, args: RejectsListArgs) -> Result<Exit> {
+async fn list(context: &Context, args: &RejectsListArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let frame = rejects(context).await?;
-    let found = listed(frame, &args)
-        .map_err(failed)?
-        .collect_batch()
-        .await?;
+    let found = listed(frame, args).map_err(failed)?.collect_batch().await?;
     output.batches(&found.schema(), &[found])?;
     Ok(Exit::Done)
 }
@@ -87,7 +84,7 @@ fn listed(frame: DataFrame, args: &RejectsListArgs) -> Result<DataFrame, DataFus
         .select_columns(&LISTED)
 }
 
-async fn show(context: &Context, args: RejectsShowArgs) -> Result<Exit> {
+async fn show(context: &Context, args: &RejectsShowArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let frame = rejects(context).await?;
     let frame = frame

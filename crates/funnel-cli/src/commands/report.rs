@@ -16,14 +16,14 @@ use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{self, Output, upright};
 
-pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
     let for_people = output.is_for_people() && output.is_stdout();
     if args.reconcile && !for_people {
         return Err(CliError::usage("--reconcile is shown beside a table only")
             .hint("add --format table; `funnel run metrics` gives the numbers as rows"));
     }
-    let request = request(&args)?;
+    let request = request(args)?;
     let session = context.session().await?;
     let answer = report(&session, request).await?;
     if for_people {
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit> {
         output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
     }
     if args.reconcile {
-        reconcile(&session, &output, &args, &answer.header).await?;
+        reconcile(&session, &output, args, &answer.header).await?;
     }
     Ok(Exit::Done)
 }

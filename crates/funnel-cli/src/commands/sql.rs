@@ -19,9 +19,9 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use split::{Piece, split};
 
-pub(super) async fn run(context: &Context, args: SqlArgs) -> Result<Exit> {
+pub(super) async fn run(context: &Context, args: &SqlArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?.with_visible_nulls();
-    let session = session(context, &args).await?;
+    let session = session(context, args).await?;
     let mut runner = Runner::new(session, output);
     match (&args.command[..], &args.file) {
         ([], None) if io::stdin().is_terminal() => prompt::run(&mut runner).await?,

@@ -3,6 +3,7 @@
 mod configuration;
 mod demo;
 mod help;
+mod ingest;
 mod pipeline;
 mod sql;
 mod usage;

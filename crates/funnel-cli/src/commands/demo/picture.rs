@@ -12,8 +12,11 @@ use funnel_query::report::Report;
 use super::Answers;
 use crate::error::{CliError, Result};
 
-const BAR_WIDTH: usize = 26;
-const TITLE_WIDTH: usize = 22;
+/// 80 columns in all.
+const BAR_WIDTH: usize = 21;
+const TITLE_WIDTH: usize = 25;
+/// A title with its indentation.
+const HEAD_WIDTH: usize = TITLE_WIDTH + 2;
 
 /// One step of a funnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub(super) fn draw(answers: &Answers) -> Result<String> {
         let header = &answer.header;
         let _ = writeln!(
             text,
-            "\n{name} flow, counted by {} ({} order)",
+            "\n{name} flow, counted by {}, {}",
             header.unit, header.mode
         );
         funnel(&mut text, &steps(answer)?);
@@ -151,14 +154,14 @@ fn losses(text: &mut String, monitored: &Report, unmonitored: &Report) -> Result
     rows.sort_by_key(|(_, monitored, unmonitored)| -(monitored + unmonitored));
     let _ = writeln!(
         text,
-        "\nOffers lost, by outcome {:>17} {:>12}",
-        "monitored", "unmonitored"
+        "\n{:HEAD_WIDTH$} {:>14} {:>12}",
+        "Offers lost, by outcome", "monitored", "unmonitored"
     );
     let widest = rows.iter().map(|(_, a, b)| a + b).max().unwrap_or(0);
     for (name, monitored, unmonitored) in rows {
         let _ = writeln!(
             text,
-            "  {:TITLE_WIDTH$} {:>16} {:>12}  {}",
+            "  {:TITLE_WIDTH$} {:>14} {:>12}  {}",
             shortened(name, TITLE_WIDTH),
             grouped(monitored),
             grouped(unmonitored),
@@ -196,15 +199,15 @@ fn beside(text: &mut String, answer: &Report) -> Result<()> {
     let (left, right) = (of("monitored"), of("unmonitored"));
     let _ = writeln!(
         text,
-        "\nFrom impression to chat {:>17} {:>8} {:>14} {:>8}",
-        "monitored", "first", "unmonitored", "first"
+        "\n{:HEAD_WIDTH$} {:>14} {:>8} {:>14} {:>8}",
+        "From impression to chat", "monitored", "first", "unmonitored", "first"
     );
     let top = |steps: &[&Step]| steps.first().map(|step| step.reached);
     for (index, step) in left.iter().enumerate() {
         let other = right.get(index).map_or(0, |step| step.reached);
         let _ = writeln!(
             text,
-            "  {:TITLE_WIDTH$} {:>16} {:>8} {:>14} {:>8}",
+            "  {:TITLE_WIDTH$} {:>14} {:>8} {:>14} {:>8}",
             shortened(&label(step), TITLE_WIDTH),
             grouped(step.reached),
             rate(step.reached, top(&left)),
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn bars_are_proportional_and_never_vanish() {
         assert_eq!(bar(100, 100).chars().count(), BAR_WIDTH);
-        assert_eq!(bar(50, 100).chars().count(), BAR_WIDTH / 2);
+        assert_eq!(bar(50, 100).chars().count(), BAR_WIDTH.div_ceil(2));
         assert_eq!(bar(1, 1_000_000), "▏");
         assert_eq!(bar(0, 100), "");
     }
