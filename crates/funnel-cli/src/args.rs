@@ -139,7 +139,7 @@ Examples:
   funnel ingest --config funnel.toml --until-end
                                                 read what is there now, then exit
   funnel report monitored --lake ./lake --from 2024-03-04 --to 2024-03-10
-  funnel report unmonitored --lake ./lake --from 2024-03-04 --to 2024-03-04 --by device_family
+  funnel report impression_to_chat --lake ./lake --from 2024-03-04 --to 2024-03-04 --by flow
   funnel sql --lake ./lake                      an interactive prompt
   funnel sql --lake ./lake -c 'SELECT count(*) FROM events'
   funnel sql --table t=file.parquet -c 'SELECT * FROM t LIMIT 5'

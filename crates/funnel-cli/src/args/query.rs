@@ -66,8 +66,8 @@ pub(crate) struct SqlArgs {
 #[command(after_help = with_exit_codes("\
 Examples:
   funnel run                                    list the named queries with their questions
-  funnel run daily_metrics --lake ./lake --param from=2024-03-04 --param to=2024-03-10
-  funnel run offer_outcomes --lake ./lake --param from=2024-03-04 --param to=2024-03-04 --format json"))]
+  funnel run metrics --lake ./lake --param from=2024-03-04 --param to=2024-03-10
+  funnel run outcomes --lake ./lake --param from=2024-03-04 --param to=2024-03-04 --format json"))]
 pub(crate) struct RunArgs {
     /// Name of the query; without one, the queries are listed
     pub(crate) name: Option<String>,
@@ -82,7 +82,7 @@ pub(crate) struct RunArgs {
 #[command(after_help = with_exit_codes("\
 Examples:
   funnel report monitored --lake ./lake --from 2024-03-04 --to 2024-03-10
-  funnel report impression_to_chat --lake ./lake --from 2024-03-04 --to 2024-03-04 --by device_family
+  funnel report impression_to_chat --lake ./lake --from 2024-03-04 --to 2024-03-04 --by flow
   funnel report unmonitored --account 12345678 --from 2024-03-04 --to 2024-03-04 --mode ordered
   funnel report --file my_funnel.toml --from 2024-03-04 --to 2024-03-04 --format json -o funnel.json
 

@@ -220,7 +220,7 @@ fn closing(place: &Place, truth: &Truth, answers: &Answers, start: Instant) -> S
 
   funnel sql --lake {lake} -c 'SELECT event_type, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'
   funnel sql --lake {lake}
-  funnel report monitored --config {config} --from {from} --to {to} --by device_family
+  funnel report impression_to_chat --config {config} --from {from} --to {to} --by flow
   funnel rejects list --lake {lake} --by-reason
   funnel audit --lake {lake}
 ",
