@@ -77,11 +77,7 @@ fn each_bad_record_is_kept_with_its_reason_and_the_good_ones_go_on() {
     lab.ingest();
     lab.audit_closes();
     let ledger = lab.sql("SELECT * FROM ledger");
-    assert_eq!(
-        lab.count("SELECT sum(holes) FROM ledger"),
-        0,
-        "{ledger:#?}"
-    );
+    assert_eq!(lab.count("SELECT sum(holes) FROM ledger"), 0, "{ledger:#?}");
     let rows =
         lab.sql("SELECT reason_code, detail, payload_len FROM rejects ORDER BY kafka_offset");
     let found: Vec<&str> = rows

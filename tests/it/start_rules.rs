@@ -81,7 +81,7 @@ fn a_recorded_gap_lets_the_partition_go_on_and_the_audit_knows_it() {
     let (lab, topic, stored) = lab_with_lost_offsets();
     assert_eq!(lab.run(&["ingest", "--until-end"]).status.code(), Some(3));
     let decision = format!("{topic}/0=record_gap");
-    drop(lab.ok(&["ingest", "--until-end", "--resolve-halt", &decision]));
+    drop(lab.ok(&["ingest", "--until-end", "--resume", &decision]));
     let gap = lab.sql("SELECT from_offset, to_offset, gap_reason FROM ledger WHERE kind = 'gap'");
     assert_eq!(gap.len(), 1, "{gap:?}");
     assert_eq!(gap[0]["from_offset"].as_i64(), Some(stored));
