@@ -12,14 +12,24 @@ pub(crate) fn send(lab: &Lab, options: Options) -> (funnel_datagen::Truth, u64) 
     (simulation.into_truth(), sent)
 }
 
+/// The accounts' time zones as sections of the configuration.
+fn time_zones(options: &Options) -> String {
+    let section = |(id, zone)| format!("[accounts.{id}]\ntime_zone = \"{zone}\"\n");
+    Simulation::time_zones(options)
+        .into_iter()
+        .map(section)
+        .collect()
+}
+
 #[test]
 fn two_hundred_thousand_records_give_every_number_of_the_truth() {
-    let lab = Lab::new();
     let options = Options {
         sessions: 24_000,
         seed: 20_240_304,
+        accounts: 1,
         ..Options::default()
     };
+    let lab = Lab::with_config(&time_zones(&options));
     let (expected, sent) = send(&lab, options);
     assert!(sent >= 200_000, "{sent} records are too few for this claim");
     assert_eq!(sent, expected.records.produced);

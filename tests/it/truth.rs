@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use funnel_datagen::Truth;
-use funnel_datagen::truth::{AccountTruth, RecordFates};
+use funnel_datagen::truth::{AccountTruth, RecordFates, StepTruth};
+use funnel_lake::Lake;
+use funnel_query::funnel::FunnelDefinition;
+use funnel_query::report::{ReportRequest, report};
+use funnel_query::{QueryOptions, QuerySession};
 use funnel_tests::Lab;
 use serde_json::Value;
 
@@ -61,20 +67,109 @@ pub(crate) fn funnels_match(lab: &Lab, truth: &Truth) {
     for (account, expected) in &truth.accounts {
         outcomes_match(lab, account, expected);
         metrics_match(lab, truth, account, expected);
+    }
+    // One session for all reports: the binary would enrich the same events for each of them.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let wrong = runtime.block_on(wrong_funnels(lab, truth));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    one_report_of_the_binary_matches(lab, truth);
+}
+
+async fn wrong_funnels(lab: &Lab, truth: &Truth) -> Vec<String> {
+    let lake = Lake::open(&lab.lake().to_string_lossy())
+        .await
+        .expect("the lake opens");
+    let zones = truth.accounts.iter().map(|(id, account)| {
+        (
+            id.clone(),
+            account.time_zone.parse().expect("an IANA time zone"),
+        )
+    });
+    let options = QueryOptions {
+        accounts: zones.collect(),
+        ..QueryOptions::default()
+    };
+    let session = QuerySession::open(&lake, options).await.expect("a session");
+    let mut wrong = Vec::new();
+    for (account, expected) in &truth.accounts {
         for (funnel, units) in &expected.funnels {
             for (unit, modes) in units {
-                for (mode, steps) in [("loose", &modes.loose), ("ordered", &modes.ordered)] {
-                    let found = report(lab, truth, account, [funnel, unit, mode]);
-                    let wanted: Vec<(String, u64)> =
-                        steps.iter().map(|s| (s.step.clone(), s.reached)).collect();
-                    assert_eq!(
-                        found, wanted,
-                        "account {account}: {funnel} by {unit}, {mode}"
-                    );
+                for (mode, wanted) in [("loose", &modes.loose), ("ordered", &modes.ordered)] {
+                    let found = reached(&session, truth, account, [funnel, unit, mode]).await;
+                    if found != steps(wanted) {
+                        let place = format!("{account}: {funnel} by {unit}, {mode}");
+                        wrong.push(format!("{place}: {found:?} instead of {wanted:?}"));
+                    }
                 }
             }
         }
     }
+    wrong
+}
+
+async fn reached(
+    session: &QuerySession,
+    truth: &Truth,
+    account: &str,
+    [funnel, unit, mode]: [&str; 3],
+) -> Vec<(String, u64)> {
+    let definition = FunnelDefinition::shipped(funnel).expect("a shipped funnel");
+    let day = |text: &str| text.parse().expect("a day");
+    let request = ReportRequest {
+        account: Some(account.to_owned()),
+        unit: Some(unit.parse().expect("a unit")),
+        mode: Some(mode.parse().expect("a mode")),
+        ..ReportRequest::new(definition, day(&truth.from), day(&truth.to))
+    };
+    let rows = report(session, request).await.expect("a report").rows;
+    let steps = rows
+        .column_by_name("step")
+        .expect("steps")
+        .as_string::<i32>();
+    let counts = rows
+        .column_by_name("reached")
+        .expect("counts")
+        .as_primitive::<Int64Type>();
+    steps
+        .iter()
+        .zip(counts.values())
+        .map(|(step, n)| (step.unwrap_or_default().to_owned(), n.cast_unsigned()))
+        .collect()
+}
+
+fn steps(truth: &[StepTruth]) -> Vec<(String, u64)> {
+    truth.iter().map(|s| (s.step.clone(), s.reached)).collect()
+}
+
+fn one_report_of_the_binary_matches(lab: &Lab, truth: &Truth) {
+    let (account, expected) = truth.accounts.iter().next().expect("an account");
+    let rows = lab.json(&[
+        "report",
+        "impression_to_chat",
+        "--unit",
+        "offer",
+        "--mode",
+        "loose",
+        "--account",
+        account,
+        "--from",
+        &truth.from,
+        "--to",
+        &truth.to,
+    ]);
+    let found: Vec<(String, u64)> = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| {
+            let step = row["step"].as_str().unwrap_or_default().to_owned();
+            (step, row["reached"].as_u64().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        found,
+        steps(&expected.funnels["impression_to_chat"]["offer"].loose)
+    );
 }
 
 fn outcomes_match(lab: &Lab, account: &str, expected: &AccountTruth) {
@@ -111,42 +206,6 @@ fn metrics_match(lab: &Lab, truth: &Truth, account: &str, expected: &AccountTrut
     }
     assert!(wrong.is_empty(), "account {account}: {wrong:#?}");
     assert!(!expected.metrics.is_empty(), "the truth names metrics");
-}
-
-fn report(
-    lab: &Lab,
-    truth: &Truth,
-    account: &str,
-    [funnel, unit, mode]: [&str; 3],
-) -> Vec<(String, u64)> {
-    let rows = lab.json(&[
-        "report",
-        funnel,
-        "--unit",
-        unit,
-        "--mode",
-        mode,
-        "--account",
-        account,
-        "--from",
-        &truth.from,
-        "--to",
-        &truth.to,
-    ]);
-    let rows = rows
-        .as_array()
-        .unwrap_or_else(|| panic!("rows of {funnel}: {rows}"));
-    rows.iter()
-        .map(|row| {
-            let step = row["step"].as_str().unwrap_or_default().to_owned();
-            (
-                step,
-                row["reached"]
-                    .as_u64()
-                    .unwrap_or_else(|| panic!("reached in {row}")),
-            )
-        })
-        .collect()
 }
 
 fn counts(rows: &[Value]) -> BTreeMap<String, u64> {
