@@ -52,8 +52,10 @@ pub(crate) fn terminate(child: &Child) {
     );
 }
 
-/// Small batches, so that a run has many places to be killed in.
-pub(crate) const SMALL_BATCHES: &str = "[ingest]\nflush_rows = 700\nflush_age = \"200ms\"\n";
+/// Small batches, so that a run has many places to be killed in, and a group that soon gives the
+/// partitions of a killed member away.
+pub(crate) const SMALL_BATCHES: &str = "[kafka.options]\n\"session.timeout.ms\" = 6000\n\n\
+    [ingest]\nflush_rows = 700\nflush_age = \"200ms\"\n";
 
 #[test]
 fn killed_at_any_moment_the_ingestor_loses_nothing_and_doubles_nothing() {

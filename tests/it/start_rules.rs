@@ -73,7 +73,11 @@ fn a_truncated_partition_halts_across_restarts_and_the_others_go_on() {
         "SELECT count(*) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition <> 0 AND from_offset > 0"
     ));
     assert!(others > 0, "the other partitions went on");
-    lab.audit_closes();
+    drop(lab.ok(&["audit", "--offline"]));
+    let with_broker = lab.run(&["audit"]);
+    let words = String::from_utf8_lossy(&with_broker.stderr);
+    assert_eq!(with_broker.status.code(), Some(3), "{words}");
+    assert!(words.contains("broker_truncated"), "{words}");
 }
 
 #[test]

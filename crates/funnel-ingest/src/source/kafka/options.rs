@@ -6,6 +6,10 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::KafkaConfig;
 
+/// After a crash the group waits this long before it gives the partitions to anybody else. It may
+/// be short: heartbeats come from a thread of librdkafka's own, whatever the core is doing.
+const SESSION_TIMEOUT_MS: &str = "10000";
+
 /// The consumer's settings. `memory` is the ingestor's budget; librdkafka's own queue comes on top
 /// of it and gets an eighth as much, at most 64 MiB.
 pub(super) fn consumer(config: &KafkaConfig, memory: u64, until_end: bool) -> ClientConfig {
@@ -28,7 +32,7 @@ pub(super) fn consumer(config: &KafkaConfig, memory: u64, until_end: bool) -> Cl
         .set("fetch.queue.backoff.ms", "50")
         .set("fetch.wait.max.ms", "100")
         .set("max.partition.fetch.bytes", "4194304")
-        .set("session.timeout.ms", "45000")
+        .set("session.timeout.ms", SESSION_TIMEOUT_MS)
         .set("max.poll.interval.ms", "300000")
         .set("topic.metadata.refresh.interval.ms", "30000")
         .set(
@@ -61,5 +65,5 @@ pub(super) fn session_timeout_ms(client: &ClientConfig) -> u64 {
     client
         .get("session.timeout.ms")
         .and_then(|text| text.parse().ok())
-        .unwrap_or(45_000)
+        .unwrap_or(10_000)
 }
