@@ -258,14 +258,11 @@ impl Lab {
     /// When it cannot be started.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test cannot go on without the binary")]
-    pub fn spawn_ingest(&self, name: &str) -> Child {
+    pub fn spawn_ingest(&self, name: &str) -> Ingestor {
         let log = std::fs::File::create(self.path(name)).expect("a log file");
         let mut command = self.command(&["ingest"]);
-        command
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the ingestor starts")
+        command.stdout(Stdio::null()).stderr(log);
+        Ingestor(command.spawn().expect("the ingestor starts"))
     }
 
     /// `funnel audit` must close, and its tables must hold each coordinate once.
@@ -274,6 +271,32 @@ impl Lab {
     /// When it does not.
     pub fn audit_closes(&self) {
         drop(self.ok(&["audit"]));
+    }
+}
+
+/// A running `funnel ingest` that does not outlive a test that fails.
+#[derive(Debug)]
+pub struct Ingestor(Child);
+
+impl std::ops::Deref for Ingestor {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Ingestor {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Ingestor {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, and need not be.
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
