@@ -125,7 +125,7 @@ async fn rows_of_another_shape_are_refused_before_anything_is_written() {
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     }
     for batch_id in ["", "a/b", "a b", "ä"] {
-        let error = encode_files(&[fine.clone()], events, batch_id).unwrap_err();
+        let error = encode_files(std::slice::from_ref(&fine), events, batch_id).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{batch_id}");
     }
     assert_eq!(files_below(&lake.path("events")), 0);
