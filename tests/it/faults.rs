@@ -60,22 +60,24 @@ pub(crate) const SMALL_BATCHES: &str = "[kafka.options]\n\"session.timeout.ms\" 
 #[test]
 fn killed_at_any_moment_the_ingestor_loses_nothing_and_doubles_nothing() {
     let lab = Lab::with_config(SMALL_BATCHES);
-    let (expected, _) = simulation::send(
-        &lab,
-        Options {
-            sessions: 1_500,
-            seed: 9,
-            ..Options::default()
-        },
-    );
-    // Commits to wait for before each kill; 0 kills while it starts, reads or writes its first files.
-    for more in [0, 2, 3, 0, 1, 2] {
+    let options = Options {
+        sessions: 1_500,
+        seed: 9,
+        ..Options::default()
+    };
+    let mut simulation = Simulation::new(options).expect("options are in range");
+    // Commits to wait for before each kill; 0 kills while it starts. The rest of what was sent is
+    // then being read, encoded or committed.
+    for more in [0, 1, 0, 1, 1, 1] {
+        lab.send(simulation.by_ref().take(2_500));
         let before = commits(&lab);
         let mut child = lab.spawn_ingest("killed.log");
         await_commits(&lab, &mut child, more, before);
         child.kill().expect("SIGKILL reaches the process");
         child.wait().expect("the process ends");
     }
+    lab.send(simulation.by_ref());
+    let expected = simulation.into_truth();
     lab.ingest();
     lab.audit_closes();
     truth::records_match(&lab, &expected);

@@ -1,4 +1,5 @@
 //! The whole product on real parts: Apache Kafka, the binary, and readers that we did not write.
+#![cfg(test)]
 
 mod bad_input;
 mod faults;

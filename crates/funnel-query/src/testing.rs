@@ -17,6 +17,10 @@ use crate::{QueryOptions, QuerySession};
 pub(crate) const ACCOUNT: &str = "a";
 
 /// A row of `session` (`None`: of no session) at second `at` of 2024-03-04, UTC; `more` overrides.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the overrides in place, with json!"
+)]
 pub(crate) fn row(event_type: &str, session: Option<&str>, at: u32, more: Value) -> Value {
     let time = format!(
         "2024-03-04T{:02}:{:02}:{:02}Z",

@@ -180,7 +180,7 @@ impl Key {
     }
 
     /// The value from text, as an environment variable or a default holds it.
-    pub(crate) fn from_text(&self, text: &str) -> toml::Value {
+    pub(crate) fn value_of(&self, text: &str) -> toml::Value {
         match self.kind {
             Kind::Count | Kind::Index => text.trim().parse().map_or_else(
                 |_| toml::Value::String(text.to_owned()),
@@ -270,7 +270,7 @@ mod tests {
     fn every_default_fits_its_own_key() {
         for key in KEYS {
             if let Some(default) = key.default {
-                let value = key.from_text(default);
+                let value = key.value_of(default);
                 assert_eq!(key.problem(&value), None, "default of {}", key.path);
             }
         }

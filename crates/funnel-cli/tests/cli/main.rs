@@ -1,4 +1,5 @@
 //! The real binary, from outside: exit codes, stdout and stderr, formats, messages.
+#![cfg(test)]
 
 mod configuration;
 mod demo;

@@ -233,7 +233,7 @@ fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 && digit != '-' {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digit != '-' {
             text.push(',');
         }
         text.push(digit);

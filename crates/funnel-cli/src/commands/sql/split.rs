@@ -24,7 +24,7 @@ pub(super) fn split(input: &str) -> Split {
     let mut at = 0;
     let bytes = input.as_bytes();
     while at < bytes.len() {
-        let untouched = input.get(start..at).is_some_and(|text| blank(text));
+        let untouched = input.get(start..at).is_some_and(blank);
         match bytes.get(at) {
             Some(b'\\') if untouched => {
                 let end = input.get(at..).and_then(|text| text.find('\n'));
