@@ -206,7 +206,7 @@ impl Settings {
     ) {
         let value = file::find(path).map_or_else(
             || toml::Value::String(text.to_owned()),
-            |key| key.from_text(text),
+            |key| key.value_of(text),
         );
         match file::check(path, &value) {
             Ok(()) => {
@@ -225,7 +225,7 @@ fn defaults() -> BTreeMap<String, Setting> {
     keys::KEYS
         .iter()
         .filter_map(|key| {
-            let value = key.from_text(key.default?);
+            let value = key.value_of(key.default?);
             Some((
                 key.path.to_owned(),
                 Setting {
@@ -296,7 +296,7 @@ mod tests {
                 .find(|(path, setting)| key.matches(path) && setting.origin != Origin::Default);
             let (_, setting) = value.unwrap_or_else(|| panic!("{} is missing", key.path));
             if let Some(default) = key.default {
-                assert_eq!(setting.value, key.from_text(default), "{}", key.path);
+                assert_eq!(setting.value, key.value_of(default), "{}", key.path);
             }
         }
     }
