@@ -10,7 +10,7 @@
 //! | [`recovery`] | what a restarted ingestor has to know |
 //! | [`halts`] | partitions that must not go on by themselves |
 //! | [`marts`] | tables whose partitions are replaced as a whole |
-//! | [`audit`] | proof of the accounting from the tables alone |
+//! | [`mod@audit`] | proof of the accounting from the tables alone |
 //! | [`provider`] | DataFusion's view of a Delta table |
 
 pub mod audit;
