@@ -49,14 +49,14 @@ pub(crate) struct IngestArgs {
     /// Read envelopes from files (NDJSON, gzip by their ending) instead of Kafka
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "until_end")]
     pub(crate) files: Vec<PathBuf>,
-    /// Kafka's bootstrap servers, instead of `brokers` in [kafka]
+    /// Kafka's bootstrap servers, instead of `kafka.brokers` of the file
     #[arg(long, value_name = "HOST:PORT,…")]
     pub(crate) brokers: Option<String>,
     /// Let a halted partition go on: TOPIC[/PARTITION]=recheck after the cause was repaired, or
     /// =record_gap to write the lost offsets into the ledger and go on; may be repeated
     #[arg(long, value_name = "DECISION")]
     pub(crate) resume: Vec<HaltOverride>,
-    /// Where /livez, /readyz and /metrics are served, instead of `listen` in [http]
+    /// Where /livez, /readyz and /metrics are served, instead of `http.listen` of the file
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) http: Option<SocketAddr>,
 }
