@@ -38,6 +38,7 @@
 //! # Ok::<(), funnel_match::SpecError>(())
 //! ```
 
+pub mod classify;
 mod loose;
 mod matcher;
 mod mode;

@@ -49,6 +49,11 @@ impl Spec {
         self.window
     }
 
+    /// The same funnel with another window.
+    pub(crate) fn with_window(&self, window: Option<u64>) -> Self {
+        Self { window, ..*self }
+    }
+
     /// One bit for each step.
     pub(crate) fn all_steps(&self) -> u64 {
         u64::MAX >> (STEPS_MAX - self.steps)

@@ -1,0 +1,313 @@
+//! Why a history got as far as it did: one [`Class`] for each of its rows, and one [`Reason`] for
+//! the step that was not reached.
+//!
+//! A class says what became of a row, seen from the reported chain; the classes of a history add up
+//! to its rows. A reason is a fact of the whole history, found by asking the matcher again under
+//! other rules: *after the window by d* means that the window widened by *d*, and by nothing less,
+//! lets the history go further.
+//!
+//! ```
+//! use funnel_match::classify::{Class, Reason, classify, reason};
+//! use funnel_match::{Mode, Row, Spec};
+//!
+//! let spec = Spec::new(Mode::Ordered, 2, Some(60))?;
+//! let shown = Row { time: 0, mask: 0b01 };
+//! let clicked = Row { time: 75, mask: 0b10 };
+//! let classes = classify(&spec, &[shown, clicked])?;
+//! assert_eq!(classes, [Class::Used { steps: 0b01 }, Class::OutOfWindow { step: 1, by: 15 }]);
+//! assert_eq!(
+//!     reason(&spec, &[shown, clicked], None)?,
+//!     Some(Reason::AfterWindow { step: 1, by: 15 })
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt;
+
+pub use self::reason::{Reason, reason};
+use crate::ties::bits;
+use crate::{Matcher, Mode, Row, Spec};
+
+/// What became of a row. Steps count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// The row is part of the reported chain: one bit for each step that it fills. More than one
+    /// only in mode `loose`.
+    Used {
+        /// One bit for each step filled.
+        steps: u64,
+    },
+    /// A first step before the one with which the reported chain begins.
+    SupersededEntry,
+    /// Every step of the row was already reached by then.
+    Repeat {
+        /// The last of those steps.
+        step: usize,
+    },
+    /// A later step before the chain begins, or without any first step at all.
+    BeforeEntry,
+    /// The step before this one was not reached by then.
+    OutOfOrder {
+        /// The first step of the row that was not yet reached.
+        step: usize,
+    },
+    /// The step before this one was reached at the same time, and the mode asks for a later one.
+    NotLater {
+        /// The step of the row.
+        step: usize,
+    },
+    /// Too far from the beginning of the chain; in mode `loose`, outside of the chosen stretch.
+    OutOfWindow {
+        /// The first step of the row that was not yet reached.
+        step: usize,
+        /// How far outside of the window.
+        by: u64,
+    },
+    /// After the last step of a complete chain.
+    AfterCompletion,
+    /// The row has the identity of a row before it.
+    DuplicateId,
+    /// The row has no time.
+    NullTime,
+    /// The row satisfies no step.
+    NotAStep,
+}
+
+impl Class {
+    /// The name under which tables and messages know the class.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Used { .. } => "used",
+            Class::SupersededEntry => "superseded_entry",
+            Class::Repeat { .. } => "repeat",
+            Class::BeforeEntry => "before_entry",
+            Class::OutOfOrder { .. } => "out_of_order",
+            Class::NotLater { .. } => "not_later",
+            Class::OutOfWindow { .. } => "out_of_window",
+            Class::AfterCompletion => "after_completion",
+            Class::DuplicateId => "duplicate_id",
+            Class::NullTime => "null_time",
+            Class::NotAStep => "not_a_step",
+        }
+    }
+}
+
+/// A row as it comes, before anything about it is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// In the unit of the window; `None` if the row has none.
+    pub time: Option<i64>,
+    /// One bit for each step that the row satisfies.
+    pub mask: u64,
+    /// The identity of the event; rows that share one count once, the first as given.
+    pub id: Option<u128>,
+}
+
+/// The mode has no classes yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotExplained {
+    /// The mode that was asked for.
+    pub mode: Mode,
+}
+
+impl fmt::Display for NotExplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "rows of mode '{}' cannot be told apart; modes 'ordered' and 'loose' can",
+            self.mode
+        )
+    }
+}
+
+impl Error for NotExplained {}
+
+/// The class of each row, in the order of `rows`, which are sorted by time.
+///
+/// # Errors
+/// The mode has no classes.
+pub fn classify(spec: &Spec, rows: &[Row]) -> Result<Vec<Class>, NotExplained> {
+    let chain = chain(spec, rows)?;
+    Ok(match spec.mode() {
+        Mode::Loose => loose(spec, rows, &chain),
+        _ => ordered(spec, rows, &chain),
+    })
+}
+
+/// The class of each row, in the order given, whatever that order is.
+///
+/// # Errors
+/// The mode has no classes.
+pub fn classify_candidates(
+    spec: &Spec,
+    candidates: &[Candidate],
+) -> Result<Vec<Class>, NotExplained> {
+    let mut classes = vec![Class::NullTime; candidates.len()];
+    let mut ids = HashSet::new();
+    let mut kept: Vec<(usize, Row)> = Vec::with_capacity(candidates.len());
+    for (index, candidate) in candidates.iter().enumerate() {
+        if candidate.id.is_some_and(|id| !ids.insert(id)) {
+            classes[index] = Class::DuplicateId;
+        } else if let Some(time) = candidate.time {
+            let mask = candidate.mask;
+            kept.push((index, Row { time, mask }));
+        }
+    }
+    kept.sort_by_key(|(_, row)| row.time);
+    let rows: Vec<Row> = kept.iter().map(|(_, row)| *row).collect();
+    for ((index, _), class) in kept.iter().zip(classify(spec, &rows)?) {
+        classes[*index] = class;
+    }
+    Ok(classes)
+}
+
+/// The row that fills each step, by step; `None` where no row does.
+///
+/// # Errors
+/// The mode has no classes.
+pub fn chain(spec: &Spec, rows: &[Row]) -> Result<Vec<Option<usize>>, NotExplained> {
+    let mode = spec.mode();
+    if !matches!(mode, Mode::Ordered | Mode::Loose) {
+        return Err(NotExplained { mode });
+    }
+    let mut times = Vec::new();
+    Matcher::new(*spec).trace(rows, &mut times);
+    times.resize(spec.steps(), None);
+    let mut chain = vec![None; spec.steps()];
+    for step in 0..spec.steps() {
+        let Some(time) = times[step] else { continue };
+        if mode == Mode::Loose {
+            chain[step] = at(rows, time).find(|row| rows[*row].mask >> step & 1 == 1);
+        } else {
+            let mut visited = HashSet::new();
+            give(rows, &times, step, &mut chain, &mut visited);
+        }
+    }
+    Ok(chain)
+}
+
+/// The positions of the rows of one instant.
+fn at(rows: &[Row], time: i64) -> std::ops::Range<usize> {
+    let from = rows.partition_point(|row| row.time < time);
+    let to = rows.partition_point(|row| row.time <= time);
+    from..to
+}
+
+/// Gives `step` a row of its instant that no other step has, or one whose step finds another. At
+/// most one call deep per step.
+fn give(
+    rows: &[Row],
+    times: &[Option<i64>],
+    step: usize,
+    chain: &mut [Option<usize>],
+    visited: &mut HashSet<usize>,
+) -> bool {
+    let Some(time) = times[step] else {
+        return false;
+    };
+    for row in at(rows, time).filter(|row| rows[*row].mask >> step & 1 == 1) {
+        if !visited.insert(row) {
+            continue;
+        }
+        let owner = chain.iter().position(|owned| *owned == Some(row));
+        if owner.is_none_or(|owner| give(rows, times, owner, chain, visited)) {
+            chain[step] = Some(row);
+            return true;
+        }
+    }
+    false
+}
+
+/// The bits of each row that fill a step.
+fn used(rows: &[Row], chain: &[Option<usize>]) -> Vec<u64> {
+    let mut used = vec![0_u64; rows.len()];
+    for (step, row) in chain.iter().enumerate() {
+        if let Some(row) = row {
+            used[*row] |= 1 << step;
+        }
+    }
+    used
+}
+
+fn ordered(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
+    let times: Vec<i64> = chain
+        .iter()
+        .map_while(|row| row.map(|row| rows[row].time))
+        .collect();
+    let seen_from_chain = |row: &Row| {
+        let mask = row.mask & spec.all_steps();
+        if mask == 0 {
+            return Class::NotAStep;
+        }
+        let (Some(entry), Some(last)) = (times.first(), times.last()) else {
+            return Class::BeforeEntry;
+        };
+        if times.len() == spec.steps() && row.time > *last {
+            return Class::AfterCompletion;
+        }
+        if row.time < *entry {
+            return match mask & 1 {
+                1 => Class::SupersededEntry,
+                _ => Class::BeforeEntry,
+            };
+        }
+        // The times of a chain do not decrease: what is reached by now are its first steps.
+        let reached = times.partition_point(|time| *time <= row.time);
+        let Some(step) = bits(mask).find(|step| *step >= reached) else {
+            let step = mask.ilog2() as usize;
+            return Class::Repeat { step };
+        };
+        let since_entry = row.time.abs_diff(*entry);
+        match spec.window().map(|window| since_entry.checked_sub(window)) {
+            Some(Some(by)) if by > 0 => Class::OutOfWindow { step, by },
+            _ if step == reached => Class::NotLater { step },
+            _ => Class::OutOfOrder { step },
+        }
+    };
+    let used = used(rows, chain);
+    rows.iter()
+        .zip(used)
+        .map(|(row, steps)| match steps {
+            0 => seen_from_chain(row),
+            steps => Class::Used { steps },
+        })
+        .collect()
+}
+
+fn loose(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
+    let filled = used(rows, chain);
+    let begin = chain.iter().flatten().min().map(|row| rows[*row].time);
+    let mut reached = 0_u64;
+    rows.iter()
+        .zip(filled)
+        .map(|(row, steps)| {
+            let mask = row.mask & spec.all_steps();
+            if steps != 0 {
+                reached |= steps;
+                return Class::Used { steps };
+            }
+            let (Some(begin), true) = (begin, mask != 0) else {
+                return Class::NotAStep;
+            };
+            let step = bits(mask & !reached).next();
+            let by = match spec.window() {
+                _ if row.time < begin => begin.abs_diff(row.time),
+                Some(window) => row.time.abs_diff(begin).saturating_sub(window),
+                None => 0,
+            };
+            match step {
+                Some(step) if by > 0 => Class::OutOfWindow { step, by },
+                _ => Class::Repeat {
+                    step: mask.ilog2() as usize,
+                },
+            }
+        })
+        .collect()
+}

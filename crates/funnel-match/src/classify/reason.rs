@@ -1,0 +1,223 @@
+//! The reason of a step that was not reached.
+
+use super::NotExplained;
+use crate::{Matcher, Mode, Row, Spec};
+
+/// Why a history went no further. Steps count from 0; `step` is the first that was not reached
+/// after the last that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No row satisfies the first step: the history has no part in the funnel.
+    NeverEntered,
+    /// No row satisfies the step.
+    NeverSeen {
+        /// The step.
+        step: usize,
+    },
+    /// Rows satisfy the step, all of them before the first step of the funnel.
+    OnlyBeforeEntry {
+        /// The step.
+        step: usize,
+    },
+    /// Rows satisfy the step, all of them before the step that it follows was reached.
+    OnlyBeforePrevious {
+        /// The step.
+        step: usize,
+    },
+    /// A window wider by `by`, and by nothing less, would let the history go further.
+    AfterWindow {
+        /// The step.
+        step: usize,
+        /// In the unit of the rows' times.
+        by: u64,
+    },
+    /// A row at or after `as_of` could still reach the step.
+    WindowOpen {
+        /// The step.
+        step: usize,
+        /// The last time at which it could.
+        until: i64,
+    },
+    /// The only rows that satisfy the step serve a step before it: if one row could fill several
+    /// steps, the history would go further.
+    OnlyCandidateUsed {
+        /// The step.
+        step: usize,
+    },
+    /// Rows would do only with a wider window *and* as fillers of several steps.
+    SeveralRules {
+        /// The step.
+        step: usize,
+    },
+}
+
+impl Reason {
+    /// The name under which tables and messages know the reason.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::NeverEntered => "never_entered",
+            Reason::NeverSeen { .. } => "never_seen",
+            Reason::OnlyBeforeEntry { .. } => "only_before_entry",
+            Reason::OnlyBeforePrevious { .. } => "only_before_previous",
+            Reason::AfterWindow { .. } => "after_window",
+            Reason::WindowOpen { .. } => "window_open",
+            Reason::OnlyCandidateUsed { .. } => "only_candidate_used",
+            Reason::SeveralRules { .. } => "several_rules",
+        }
+    }
+
+    /// The step that was not reached.
+    pub const fn step(self) -> usize {
+        match self {
+            Reason::NeverEntered => 0,
+            Reason::NeverSeen { step }
+            | Reason::OnlyBeforeEntry { step }
+            | Reason::OnlyBeforePrevious { step }
+            | Reason::AfterWindow { step, .. }
+            | Reason::WindowOpen { step, .. }
+            | Reason::OnlyCandidateUsed { step }
+            | Reason::SeveralRules { step } => step,
+        }
+    }
+}
+
+/// Why the history went no further; `None` if it reached the last step. `rows` are sorted by time
+/// and none is later than `as_of`. A window is told apart as still open only when `as_of` is given
+/// and the window has an end.
+///
+/// # Errors
+/// The mode has no reasons.
+pub fn reason(
+    spec: &Spec,
+    rows: &[Row],
+    as_of: Option<i64>,
+) -> Result<Option<Reason>, NotExplained> {
+    let mode = spec.mode();
+    if !matches!(mode, Mode::Ordered | Mode::Loose) {
+        return Err(NotExplained { mode });
+    }
+    let step = Matcher::new(*spec).level(rows);
+    if step == spec.steps() {
+        return Ok(None);
+    }
+    let question = Question { spec, rows, step };
+    Ok(Some(match as_of.and_then(|as_of| question.open(as_of)) {
+        Some(until) => Reason::WindowOpen { step, until },
+        None => question.closed(),
+    }))
+}
+
+/// A history that reached `step` steps and not the next.
+struct Question<'a> {
+    spec: &'a Spec,
+    rows: &'a [Row],
+    step: usize,
+}
+
+impl Question<'_> {
+    fn closed(&self) -> Reason {
+        let step = self.step;
+        let is_seen = |step: usize| self.rows.iter().any(|row| row.mask >> step & 1 == 1);
+        if !is_seen(step) {
+            return match step {
+                0 => Reason::NeverEntered,
+                _ => Reason::NeverSeen { step },
+            };
+        }
+        if let Some(by) = self.beyond_window() {
+            return Reason::AfterWindow { step, by };
+        }
+        if level_reusing_rows(self.spec.window(), self.spec.steps(), self.rows) > step {
+            return Reason::OnlyCandidateUsed { step };
+        }
+        if level_reusing_rows(None, self.spec.steps(), self.rows) > step {
+            return Reason::SeveralRules { step };
+        }
+        let entry = self.rows.iter().find(|row| row.mask & 1 == 1);
+        let last = self.rows.iter().rfind(|row| row.mask >> step & 1 == 1);
+        match (entry, last) {
+            (Some(entry), Some(last)) if last.time < entry.time => Reason::OnlyBeforeEntry { step },
+            _ => Reason::OnlyBeforePrevious { step },
+        }
+    }
+
+    /// How much wider the window must be at least for the history to go further; `None` if no
+    /// window is wide enough.
+    fn beyond_window(&self) -> Option<u64> {
+        let window = self.spec.window()?;
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        let progress = |window: u64| self.progress(Some(window), self.rows);
+        let reached = progress(window);
+        // Below `low` it does not go further, from `high` on it does.
+        let (mut low, mut high) = (window, last.time.abs_diff(first.time));
+        if high <= window || progress(high) == reached {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if progress(middle) == reached {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Some(high - window)
+    }
+
+    /// Until when a row could still reach the step, if that is not before `as_of`.
+    fn open(&self, as_of: i64) -> Option<i64> {
+        let window = self.spec.window()?;
+        let earliest = self.rows.last()?.time.max(as_of);
+        let mut rows = self.rows.to_vec();
+        let mut goes_further = |time: i64| {
+            rows.truncate(self.rows.len());
+            let mask = 1 << self.step;
+            rows.push(Row { time, mask });
+            self.progress(Some(window), &rows) > self.progress(Some(window), self.rows)
+        };
+        if self.step == 0 || !goes_further(earliest) {
+            return None;
+        }
+        let (mut open, mut closed) = (0, window.saturating_add(1));
+        let after = |distance: u64| earliest.checked_add_unsigned(distance);
+        while closed - open > 1 {
+            let middle = open + (closed - open) / 2;
+            if after(middle).is_some_and(&mut goes_further) {
+                open = middle;
+            } else {
+                closed = middle;
+            }
+        }
+        after(open)
+    }
+
+    /// The number of steps reached: what a wider window or another row never lowers.
+    fn progress(&self, window: Option<u64>, rows: &[Row]) -> u32 {
+        let spec = self.spec.with_window(window);
+        Matcher::new(spec).reached(rows).count_ones()
+    }
+}
+
+/// The level if one row could fill several steps, one after the other.
+pub(super) fn level_reusing_rows(window: Option<u64>, steps: usize, rows: &[Row]) -> usize {
+    let mut entries: Vec<i64> = Vec::with_capacity(steps);
+    for group in rows.chunk_by(|row, next| row.time == next.time) {
+        let time = group.first().map_or(0, |row| row.time);
+        let mask = group.iter().fold(0, |mask, row| mask | row.mask);
+        for step in (0..steps).filter(|step| mask >> step & 1 == 1) {
+            let entry = match step.checked_sub(1) {
+                None => time,
+                Some(previous) => match entries.get(previous) {
+                    Some(entry) if window.is_none_or(|w| time.abs_diff(*entry) <= w) => *entry,
+                    _ => continue,
+                },
+            };
+            match entries.get_mut(step) {
+                Some(latest) => *latest = entry.max(*latest),
+                None => entries.push(entry),
+            }
+        }
+    }
+    entries.len()
+}
