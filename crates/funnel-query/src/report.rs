@@ -229,6 +229,8 @@ async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<S
 }
 
 #[cfg(test)]
+mod dimensions;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod simulated;

@@ -3,10 +3,11 @@
 //! First one row per unit and breakdown value: which steps it reached and when. Then one row per
 //! breakdown value with every count. A unit with several values of a dimension counts in each;
 //! rows without a value belong to all values of their unit, and NULL is a value only where the
-//! unit has no other.
+//! unit has no other. Values come from every form of a fact, counts from one.
 
 use std::collections::BTreeSet;
 
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, lit};
@@ -102,12 +103,27 @@ impl Parsed {
             );
         }
         wanted.remove(UNIT_KEY);
+        let filters = filters.into_iter().map(with_values_of_unit);
+        let failed = |source| QueryError::query("could not plan the funnel", source);
         Ok(Self {
             steps,
-            filters,
+            filters: filters.collect::<PlanResult<_>>().map_err(failed)?,
             wanted,
         })
     }
+}
+
+/// The filter over the same values of dimensions as a breakdown has.
+fn with_values_of_unit(filter: Expr) -> PlanResult<Expr> {
+    let replaced = filter.transform_down(|part| match part {
+        Expr::Column(column) => {
+            let value = projection::dimension(&column.name)?;
+            // What stands for a column is not looked into again.
+            Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(replaced?.data)
 }
 
 async fn count(
@@ -120,7 +136,8 @@ async fn count(
     for filter in parsed.filters {
         rows = restrict(rows, filter).map_err(failed)?;
     }
-    let rows = break_down(rows, question.by).map_err(failed)?;
+    let rows = break_down(rows, question.by).and_then(projection::facts);
+    let rows = rows.map_err(failed)?;
     let matcher = Matcher {
         ctx,
         mode: question.mode,
@@ -250,7 +267,7 @@ fn restrict(rows: DataFrame, filter: Expr) -> PlanResult<DataFrame> {
 fn break_down(rows: DataFrame, by: &[String]) -> PlanResult<DataFrame> {
     let mut rows = rows;
     for (index, column) in by.iter().enumerate() {
-        rows = rows.with_column(&by_name(index), ident(column))?;
+        rows = rows.with_column(&by_name(index), projection::dimension(column)?)?;
     }
     for index in 0..by.len() {
         rows = spread(rows, index)?;

@@ -4,6 +4,10 @@
 //! conversations they led to, and each attributed conversion becomes a row of the interaction that
 //! gets it, with the event type `conversion` and that interaction's dimensions and dates. Events
 //! keep their own type: a definition that asks for `conversion` sees attributed ones only.
+//!
+//! Every form of a fact takes part, duplicates marked by `is_duplicate`: what is known of a unit is
+//! known from any form, what is counted is counted from the one that is no duplicate. What a view
+//! takes from the session stands beside the row's own value as `session_` and its name.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +17,7 @@ use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::attribution;
@@ -22,6 +26,8 @@ use crate::error::{QueryError, Result};
 
 /// The key of the unit that a projected row belongs to.
 pub(crate) const UNIT_KEY: &str = "unit_key";
+/// Whether the row is one of the session, repeated for this unit.
+const REPEATED: &str = "is_repeated";
 /// Whether the row's conversation became interactive.
 pub(crate) const AFTER_INTERACTIVE: &str = "after_interactive";
 
@@ -35,11 +41,48 @@ const SESSION_EVENTS: [&str; 6] = [
     "goal_reached",
 ];
 
+/// Dimensions of which a session has one value, whichever of its offers or chats it is known from.
+const SESSION_DIMENSIONS: [&str; 9] = [
+    "control_group",
+    "device_family",
+    "os",
+    "browser",
+    "country_code",
+    "customer_type",
+    "marketing_channel",
+    "marketing_affiliate",
+    "marketing_campaign",
+];
+
+/// Dimensions that a unit has of its own, and from its session where it has none.
+const INHERITED_DIMENSIONS: [&str; 2] = ["language", "consumer_key"];
+
+/// Dimensions of an offer: what another event of the session says about them is another offer's.
+const OFFER_DIMENSIONS: [&str; 16] = [
+    "campaign_id",
+    "engagement_id",
+    "engagement_revision",
+    "engagement_name",
+    "engagement_type",
+    "conversation_type",
+    "skill_id",
+    "skill_name",
+    "window_id",
+    "zone_id",
+    "goal_id",
+    "goal_type",
+    "visitor_profile_id",
+    "visitor_behavior_id",
+    "lob_id",
+    "connector_id",
+];
+
 /// What every projection needs, whatever the definition asks for.
-const KEY_COLUMNS: [&str; 7] = [
+const KEY_COLUMNS: [&str; 8] = [
     "event_id",
     "event_type",
     "event_time",
+    "is_duplicate",
     "session_key",
     "offer_key",
     "conversation_key",
@@ -68,8 +111,35 @@ pub(crate) struct Scope {
     pub(crate) attribution: Attribution,
 }
 
+/// What a projected row says about dimension `name`, for breakdowns and filters.
+pub(crate) fn dimension(name: &str) -> PlanResult<Expr> {
+    if SESSION_DIMENSIONS.contains(&name) {
+        return Ok(ident(of_session(name)));
+    }
+    if INHERITED_DIMENSIONS.contains(&name) {
+        return Ok(coalesce(vec![own(name)?, ident(inherited(name))]));
+    }
+    if OFFER_DIMENSIONS.contains(&name) {
+        return own(name);
+    }
+    Ok(ident(name))
+}
+
+/// The value that the row itself has, unless it is a row of the session.
+fn own(name: &str) -> PlanResult<Expr> {
+    when(ident(REPEATED).is_false(), ident(name)).end()
+}
+
+fn inherited(name: &str) -> String {
+    format!("inherited_{name}")
+}
+
+fn of_session(name: &str) -> String {
+    format!("session_{name}")
+}
+
 /// The rows of `scope` with one row per unit they belong to: the key columns, `wanted`,
-/// `after_interactive` and `unit_key`.
+/// `after_interactive`, `unit_key`, and for the dimensions among `wanted` the session's values.
 pub(crate) async fn project(
     ctx: &SessionContext,
     scope: &Scope,
@@ -87,7 +157,8 @@ pub(crate) async fn project(
     let rows = materialised(rows.union(conversions))
         .await
         .map_err(failed)?;
-    materialised(to_unit(rows, unit)).await.map_err(failed)
+    let rows = to_unit(rows, unit).and_then(|rows| inherit(rows, wanted));
+    materialised(rows).await.map_err(failed)
 }
 
 /// The rows as they are now, held in memory.
@@ -113,8 +184,7 @@ async fn scoped_rows(
         .select(columns.clone())?
         .cache()
         .await?;
-    let interactive = rows
-        .clone()
+    let interactive = facts(rows.clone())?
         .filter(ident("event_type").eq(lit("chat_interactive")))?
         .select(vec![ident("conversation_key").alias("interactive_key")])?
         .distinct()?;
@@ -123,18 +193,77 @@ async fn scoped_rows(
             .is_not_null()
             .alias(AFTER_INTERACTIVE),
     );
+    let rows = rows
+        .join(
+            interactive,
+            JoinType::Left,
+            &["conversation_key"],
+            &["interactive_key"],
+            None,
+        )?
+        .select(columns)?;
+    with_session_values(ctx, rows, wanted).await
+}
+
+/// The rows that count: of each fact the form that is no duplicate.
+pub(crate) fn facts(rows: DataFrame) -> PlanResult<DataFrame> {
+    rows.filter(ident("is_duplicate").is_false())
+}
+
+/// Adds, for the dimensions among `wanted` that a session has, the value in view `sessions`.
+async fn with_session_values(
+    ctx: &SessionContext,
+    rows: DataFrame,
+    wanted: &BTreeSet<String>,
+) -> PlanResult<DataFrame> {
+    let names = SESSION_DIMENSIONS.iter().chain(&INHERITED_DIMENSIONS);
+    let names: Vec<&str> = names.copied().filter(|n| wanted.contains(*n)).collect();
+    if names.is_empty() {
+        return Ok(rows);
+    }
+    let mut own = vec![ident("session_key").alias("valued_session")];
+    let value = |name: &&str| ident(*name).alias(format!("value_of_{name}"));
+    own.extend(names.iter().map(value));
+    let sessions = ctx.table("sessions").await?.select(own)?;
+    let mut columns = all_columns(&rows);
+    // A row without a session knows what it says itself.
+    let value = |name: &&str| {
+        let name = *name;
+        coalesce(vec![ident(format!("value_of_{name}")), ident(name)]).alias(of_session(name))
+    };
+    columns.extend(names.iter().map(value));
     rows.join(
-        interactive,
+        sessions,
         JoinType::Left,
-        &["conversation_key"],
-        &["interactive_key"],
+        &["session_key"],
+        &["valued_session"],
         None,
     )?
     .select(columns)
 }
 
-/// Account, no duplicates, no chats without an offer, and the dates by the basis asked for. Rows without a session have only
-/// their own date.
+/// Gives units without a value of an inherited dimension the value of the session.
+fn inherit(rows: DataFrame, wanted: &BTreeSet<String>) -> PlanResult<DataFrame> {
+    let mut rows = rows;
+    let names = INHERITED_DIMENSIONS.iter();
+    for name in names.filter(|name| wanted.contains(**name)) {
+        let valued = rows
+            .clone()
+            .filter(own(name)?.is_not_null())?
+            .select(vec![ident(UNIT_KEY).alias("valued_unit")])?
+            .distinct()?;
+        let mut columns = all_columns(&rows);
+        let value = when(ident("valued_unit").is_null(), ident(of_session(name)));
+        columns.push(value.end()?.alias(inherited(name)));
+        rows = rows
+            .join(valued, JoinType::Left, &[UNIT_KEY], &["valued_unit"], None)?
+            .select(columns)?;
+    }
+    Ok(rows)
+}
+
+/// Account, no chats without an offer, and the dates by the basis asked for. Rows without a session
+/// have only their own date. Copies of a record say nothing that the record does not say.
 fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
     let (session_date, event_date) = match scope.timezone {
         None => (ident("session_start_date"), ident("local_date")),
@@ -157,7 +286,11 @@ fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
         .and(ident("offer_key").is_null());
     Ok(ident("account_id")
         .eq(lit(scope.account.as_str()))
-        .and(ident("is_duplicate").is_false())
+        .and(
+            ident("duplicate_kind")
+                .is_null()
+                .or(ident("duplicate_kind").in_list(vec![lit("form"), lit("source")], false)),
+        )
         .and(!unattributed)
         .and(dates))
 }
@@ -200,7 +333,7 @@ async fn conversions(
         .read_table(provider)?
         .filter(ident("scope").eq(lit("engagement")))?
         .select(own)?;
-    let joined = rows.join(
+    let joined = facts(rows)?.join(
         attributed,
         JoinType::Inner,
         &["event_id"],
@@ -259,6 +392,7 @@ fn is_session_row(narrower: &str) -> Expr {
 fn keyed(rows: DataFrame, key: &str) -> PlanResult<DataFrame> {
     let mut columns = all_columns(&rows);
     columns.push(ident(key).alias(UNIT_KEY));
+    columns.push(lit(false).alias(REPEATED));
     rows.filter(ident(key).is_not_null())?.select(columns)
 }
 
@@ -269,7 +403,7 @@ fn repeated(
     wide_key: &str,
     narrow_key: &str,
 ) -> PlanResult<DataFrame> {
-    let pairs = rows
+    let pairs = facts(rows)?
         .filter(
             ident(wide_key)
                 .is_not_null()
@@ -282,6 +416,7 @@ fn repeated(
         .distinct()?;
     let mut columns = all_columns(&wide);
     columns.push(ident("pair_narrow").alias(UNIT_KEY));
+    columns.push(lit(wide_key == "session_key").alias(REPEATED));
     wide.join(pairs, JoinType::Inner, &[wide_key], &["pair_wide"], None)?
         .select(columns)
 }
