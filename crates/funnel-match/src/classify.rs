@@ -178,7 +178,7 @@ pub fn chain(spec: &Spec, rows: &[Row]) -> Result<Vec<Option<usize>>, NotExplain
         return Err(NotExplained { mode });
     }
     let mut times = Vec::new();
-    Matcher::new(*spec).trace(rows, &mut times);
+    Matcher::new(spec.clone()).trace(rows, &mut times);
     times.resize(spec.steps(), None);
     let mut chain = vec![None; spec.steps()];
     for step in 0..spec.steps() {
@@ -242,7 +242,7 @@ fn ordered(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
         .map_while(|row| row.map(|row| rows[row].time))
         .collect();
     let seen_from_chain = |row: &Row| {
-        let mask = row.mask & spec.all_steps();
+        let mask = row.mask & spec.shape().all;
         if mask == 0 {
             return Class::NotAStep;
         }
@@ -288,7 +288,7 @@ fn loose(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
     rows.iter()
         .zip(filled)
         .map(|(row, steps)| {
-            let mask = row.mask & spec.all_steps();
+            let mask = row.mask & spec.shape().all;
             if steps != 0 {
                 reached |= steps;
                 return Class::Used { steps };

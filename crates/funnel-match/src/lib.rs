@@ -38,16 +38,21 @@
 //! # Ok::<(), funnel_match::SpecError>(())
 //! ```
 
+mod chains;
 pub mod classify;
+mod dialect;
 mod loose;
 mod matcher;
 mod mode;
+mod options;
 mod ordered;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
 mod spec;
 mod ties;
 
-pub use matcher::{Matcher, Row};
-pub use mode::{Mode, UnknownMode};
+pub use dialect::clickhouse::ClickHouse;
+pub use matcher::{Matcher, Outcome, Row, State};
+pub use mode::{Mode, ModeError};
+pub use options::{Bound, Options, Reuse};
 pub use spec::{STEPS_MAX, Spec, SpecError};

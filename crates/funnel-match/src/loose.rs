@@ -1,57 +1,63 @@
 //! Mode `loose`: which steps have an event, in the stretch of time that holds the most of them.
 
+use crate::Row;
+use crate::spec::Shape;
 use crate::ties::bits;
-use crate::{Row, Spec};
 
 #[derive(Debug)]
 pub(crate) struct Loose {
-    spec: Spec,
+    shape: Shape,
     /// Rows of the present stretch that satisfy a step, by step.
     rows: Vec<usize>,
 }
 
 impl Loose {
-    pub(crate) fn new(spec: Spec) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         Self {
-            spec,
-            rows: vec![0; spec.steps()],
+            shape,
+            rows: vec![0; shape.steps],
         }
     }
 
     pub(crate) fn reached(&mut self, rows: &[Row]) -> u64 {
-        let all = self.spec.all_steps();
+        let all = self.shape.all;
         self.stretch(rows)
             .iter()
             .fold(0, |reached, row| reached | row.mask & all)
     }
 
-    /// The steps reached, and the first time of each.
-    pub(crate) fn trace(&mut self, rows: &[Row], times: &mut Vec<Option<i64>>) -> u64 {
-        times.resize(self.spec.steps(), None);
-        let all = self.spec.all_steps();
+    /// The steps reached, and the position of the first row of each.
+    pub(crate) fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> u64 {
+        chain.resize(self.shape.steps, None);
+        let all = self.shape.all;
         let mut reached = 0;
-        for row in self.stretch(rows) {
-            bits(row.mask & all & !reached).for_each(|step| times[step] = Some(row.time));
+        let stretch = self.stretch_of(rows);
+        for (position, row) in stretch.clone().zip(&rows[stretch]) {
+            bits(row.mask & all & !reached).for_each(|step| chain[step] = Some(position));
             reached |= row.mask & all;
         }
         reached
     }
 
-    /// The rows among which steps are looked for.
     fn stretch<'a>(&mut self, rows: &'a [Row]) -> &'a [Row] {
+        &rows[self.stretch_of(rows)]
+    }
+
+    /// The rows among which steps are looked for.
+    fn stretch_of(&mut self, rows: &[Row]) -> std::ops::Range<usize> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return rows;
+            return 0..0;
         };
-        if self.spec.within(first.time, last.time) {
-            return rows;
+        if self.shape.within(first.time, last.time) {
+            return 0..rows.len();
         }
-        let all = self.spec.all_steps();
+        let all = self.shape.all;
         self.rows.fill(0);
         let (mut end, mut steps) = (0, 0_usize);
         let (mut best, mut best_steps) = (0..0, 0_usize);
         for (start, row) in rows.iter().enumerate() {
             while let Some(next) = rows.get(end)
-                && self.spec.within(row.time, next.time)
+                && self.shape.within(row.time, next.time)
             {
                 for step in bits(next.mask & all) {
                     self.rows[step] += 1;
@@ -67,25 +73,26 @@ impl Loose {
                 steps -= usize::from(self.rows[step] == 0);
             }
         }
-        &rows[best]
+        best
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Mode;
+    use crate::{Mode, Spec};
 
     fn times(steps: usize, window: Option<u64>, rows: &[(i64, u64)]) -> Vec<Option<i64>> {
         let rows: Vec<Row> = rows
             .iter()
             .map(|&(time, mask)| Row { time, mask })
             .collect();
-        let mut loose = Loose::new(Spec::new(Mode::Loose, steps, window).unwrap());
-        let mut times = Vec::new();
-        let reached = loose.trace(&rows, &mut times);
-        assert_eq!(loose.reached(&rows), reached, "steps and times disagree");
-        times
+        let mut loose = Loose::new(Spec::new(Mode::Loose, steps, window).unwrap().shape());
+        let mut chain = Vec::new();
+        let reached = loose.chain(&rows, &mut chain);
+        assert_eq!(loose.reached(&rows), reached, "steps and rows disagree");
+        let time = |row: &Option<usize>| row.map(|row| rows[row].time);
+        chain.iter().map(time).collect()
     }
 
     #[test]

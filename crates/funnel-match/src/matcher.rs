@@ -1,5 +1,6 @@
 //! The entrance: one history in, one answer out, by the mode of the funnel.
 
+use crate::dialect::clickhouse::{ClickHouse, Scan, WindowFunnel};
 use crate::loose::Loose;
 use crate::ordered::Ordered;
 use crate::{Mode, Spec};
@@ -15,76 +16,152 @@ pub struct Row {
 
 /// Evaluates a funnel over one history after the other, reusing its memory.
 ///
-/// Rows are given in the order of their times; rows of the same time in any order. `level` and
-/// `reached` take O(rows · steps) time; the room needed does not depend on the rows.
+/// Rows are given in the order of their times; rows of the same time in any order, unless the mode
+/// [depends on it](Mode::depends_on_row_order). `level` and `reached` take O(rows · steps) time; the
+/// room needed does not depend on the rows, except for those of one instant.
 #[derive(Debug)]
 pub struct Matcher {
     spec: Spec,
     machine: Machine,
+    chain: Vec<Option<usize>>,
+}
+
+/// How a key ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Outcome {
+    /// The number of the last step reached; 0 if none.
+    pub level: usize,
+    /// What became of the key.
+    pub state: State,
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// It reached the last step.
+    Converted,
+    /// It did not, and no later row can help it.
+    Dropped,
+    /// It did not, but the window of its furthest chain is not over at `as_of`.
+    Open,
 }
 
 #[derive(Debug)]
 enum Machine {
     Ordered(Ordered),
+    RowMany(Scan),
     Loose(Loose),
+    ClickHouse(WindowFunnel),
 }
 
 impl Matcher {
     /// A matcher for `spec`.
     pub fn new(spec: Spec) -> Self {
+        let shape = spec.shape();
         let machine = match spec.mode() {
-            Mode::Ordered => Machine::Ordered(Ordered::new(spec)),
-            Mode::Loose => Machine::Loose(Loose::new(spec)),
+            Mode::Ordered if spec.row_many() => {
+                Machine::RowMany(Scan::new(ClickHouse::default(), shape))
+            }
+            Mode::Ordered => Machine::Ordered(Ordered::new(shape, false)),
+            Mode::OrderedIncrease => Machine::Ordered(Ordered::new(shape, true)),
+            Mode::Loose => Machine::Loose(Loose::new(shape)),
+            Mode::ClickHouse(modes) => Machine::ClickHouse(WindowFunnel::new(modes, &spec)),
         };
-        Self { spec, machine }
+        Self {
+            spec,
+            machine,
+            chain: Vec::new(),
+        }
     }
 
     /// The funnel that is evaluated.
-    pub fn spec(&self) -> Spec {
-        self.spec
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// The number of the last step reached; 0 if none.
     pub fn level(&mut self, rows: &[Row]) -> usize {
-        debug_assert!(
-            rows.is_sorted_by_key(|row| row.time),
-            "rows are ordered by time"
-        );
+        check_order(rows);
         match &mut self.machine {
             Machine::Ordered(machine) => machine.level(rows),
+            Machine::RowMany(machine) => machine.run::<false>(rows),
             Machine::Loose(machine) => level_of(machine.reached(rows)),
+            Machine::ClickHouse(machine) => machine.level(rows),
         }
     }
 
     /// One bit for each step that is reached.
     pub fn reached(&mut self, rows: &[Row]) -> u64 {
-        debug_assert!(
-            rows.is_sorted_by_key(|row| row.time),
-            "rows are ordered by time"
-        );
         match &mut self.machine {
-            Machine::Ordered(machine) => first_steps(machine.level(rows)),
-            Machine::Loose(machine) => machine.reached(rows),
+            Machine::Loose(machine) => {
+                check_order(rows);
+                machine.reached(rows)
+            }
+            _ => first_steps(self.level(rows)),
         }
     }
 
-    /// The level, and into `times` when each step was reached: in mode `ordered` the times of the
-    /// reported chain, as many as the level says; in mode `loose` one entry for each step, `None`
-    /// where it was not reached.
-    pub fn trace(&mut self, rows: &[Row], times: &mut Vec<Option<i64>>) -> usize {
-        debug_assert!(
-            rows.is_sorted_by_key(|row| row.time),
-            "rows are ordered by time"
-        );
-        times.clear();
-        match &mut self.machine {
-            Machine::Ordered(machine) => {
-                times.extend(machine.chain(rows).iter().copied().map(Some));
-                times.len()
-            }
-            Machine::Loose(machine) => level_of(machine.trace(rows, times)),
-        }
+    /// The level, and into `chain` the positions in `rows` of the rows that reached each step: of
+    /// the reported chain, as many as the level says; in mode `loose` one entry for each step,
+    /// `None` where it was not reached.
+    pub fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> usize {
+        check_order(rows);
+        chain.clear();
+        let found = match &mut self.machine {
+            Machine::Ordered(machine) => machine.chain(rows),
+            Machine::RowMany(machine) => machine.chain(rows),
+            Machine::ClickHouse(machine) => machine.chain(rows),
+            Machine::Loose(machine) => return level_of(machine.chain(rows, chain)),
+        };
+        chain.extend(found.iter().copied().map(Some));
+        chain.len()
     }
+
+    /// The level, and into `times` when each step was reached: the times of the rows of
+    /// [`chain`](Self::chain).
+    pub fn trace(&mut self, rows: &[Row], times: &mut Vec<Option<i64>>) -> usize {
+        let mut chain = std::mem::take(&mut self.chain);
+        let level = self.chain(rows, &mut chain);
+        times.clear();
+        times.extend(
+            chain
+                .iter()
+                .map(|position| position.map(|position| rows[position].time)),
+        );
+        self.chain = chain;
+        level
+    }
+
+    /// How the history ended, by the option `as_of`.
+    pub fn outcome(&mut self, rows: &[Row]) -> Outcome {
+        let level = self.level(rows);
+        let state = if level == self.spec.steps() {
+            State::Converted
+        } else if self.is_open() {
+            State::Open
+        } else {
+            State::Dropped
+        };
+        Outcome { level, state }
+    }
+
+    /// After a run: can a row after `as_of` continue the furthest chain?
+    fn is_open(&self) -> bool {
+        let (Machine::Ordered(machine), Some(as_of)) = (&self.machine, self.spec.options().as_of)
+        else {
+            return false;
+        };
+        let entry = machine.entry();
+        entry.is_some_and(|entry| entry > as_of || self.spec.shape().within(entry, as_of))
+    }
+}
+
+fn check_order(rows: &[Row]) {
+    debug_assert!(
+        rows.is_sorted_by_key(|row| row.time),
+        "rows are ordered by time"
+    );
 }
 
 /// The number of the highest step in `reached`.

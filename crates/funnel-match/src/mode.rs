@@ -4,99 +4,250 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::dialect::clickhouse::ClickHouse;
+
 /// What it takes to have reached a step.
+///
+/// The text of a mode is its name, for dialects with the flags after a colon, separated by commas
+/// in any order: `ordered`, `ordered,increase`, `ch:default`, `ch:strict_once,strict_increase`.
+/// Upper and lower case are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Mode {
-    /// The longest chain counts. A chain of length *m* is *m* different rows, the *i*-th of which
-    /// satisfies step *i*, with times that do not decrease and with at most the window between the
-    /// first and the last of them (inclusive). Other rows may lie between. Step *k* is reached if
-    /// there is a chain of length *k*.
+    /// `ordered`: the longest chain counts. A chain of length *m* is *m* different rows, the *i*-th
+    /// of which satisfies step *i*, with times that do not decrease and with at most the window
+    /// between the first and the last of them (inclusive). Other rows may lie between. Step *k* is
+    /// reached if there is a chain of length *k*.
     ///
     /// The level is a fact of the set of rows. Rows of the same time can be used in any order, but
     /// each only once. Of several longest chains the reported one is the first to be complete; of
-    /// those, the one that begins last; of those, the one whose steps come earliest.
+    /// those, the one that begins last; of those, the one whose steps come earliest; of rows of the
+    /// same time, those given first where there is a choice.
     #[default]
     Ordered,
-    /// A step is reached if a row satisfies it, whatever came before: clicks can be made by
+    /// `ordered,increase`: as `ordered`, with times that increase from step to step. No chain is
+    /// lost: rows of one instant continue the chains from before that instant.
+    OrderedIncrease,
+    /// `loose`: a step is reached if a row satisfies it, whatever came before: clicks can be made by
     /// programs, and events get lost. One row may satisfy several steps. With a window, the steps
     /// are looked for in the one stretch of that length which holds the most of them; of several,
     /// in the earliest. The level is the number of the last step that is reached.
     Loose,
+    /// `ch:…`: the answer of ClickHouse's `windowFunnel` with these modes.
+    ClickHouse(ClickHouse),
 }
 
-impl Mode {
-    /// Every mode, in the order in which messages name them.
-    pub const ALL: [Mode; 2] = [Mode::Ordered, Mode::Loose];
+/// What a mode may begin with, as messages show it.
+const KNOWN: &str = "'ordered', 'ordered,increase', 'loose', 'ch:default' or 'ch:' with any of \
+                     strict_deduplication, strict_order, strict_increase, strict_once, allow_reentry";
 
-    /// The name by which SQL and funnel definitions call the mode.
-    pub const fn name(self) -> &'static str {
+impl Mode {
+    /// Is it the rule of another engine?
+    pub const fn is_dialect(self) -> bool {
+        matches!(self, Mode::ClickHouse(_))
+    }
+
+    /// Do rows that satisfy no step change the answer? Then they must be given, too.
+    pub const fn needs_all_rows(self) -> bool {
         match self {
-            Mode::Ordered => "ordered",
-            Mode::Loose => "loose",
+            Mode::ClickHouse(flags) => flags.strict_order,
+            _ => false,
+        }
+    }
+
+    /// Does the answer depend on the order of rows of the same time? Then the caller must keep one
+    /// order, such as that of arrival, by sorting stably.
+    pub const fn depends_on_row_order(self) -> bool {
+        match self {
+            Mode::ClickHouse(flags) => flags.strict_once && flags.strict_deduplication,
+            _ => false,
+        }
+    }
+
+    /// The largest number of steps.
+    pub const fn steps_max(self) -> usize {
+        match self {
+            Mode::ClickHouse(_) => 32,
+            _ => crate::STEPS_MAX,
         }
     }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            Mode::Ordered => f.write_str("ordered"),
+            Mode::OrderedIncrease => f.write_str("ordered,increase"),
+            Mode::Loose => f.write_str("loose"),
+            Mode::ClickHouse(flags) => write!(f, "ch:{flags}"),
+        }
     }
 }
 
 impl FromStr for Mode {
-    type Err = UnknownMode;
+    type Err = ModeError;
 
-    fn from_str(text: &str) -> Result<Self, UnknownMode> {
-        Mode::ALL
-            .into_iter()
-            .find(|mode| mode.name().eq_ignore_ascii_case(text.trim()))
-            .ok_or_else(|| UnknownMode {
-                found: text.to_owned(),
-            })
+    fn from_str(text: &str) -> Result<Self, ModeError> {
+        let lower = text.trim().to_ascii_lowercase();
+        let error = |reason: Reason| ModeError {
+            found: text.trim().to_owned(),
+            reason,
+        };
+        match lower.split_once(':') {
+            Some((dialect, flags)) => {
+                let flags = Flags(flags);
+                match dialect.trim() {
+                    "ch" => ClickHouse::parse(flags).map(Mode::ClickHouse),
+                    _ => Err(Reason::Unknown),
+                }
+            }
+            None => own(&lower),
+        }
+        .map_err(error)
     }
 }
 
-/// A mode that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownMode {
-    /// What was written.
-    pub found: String,
+/// The modes that are not a dialect.
+fn own(text: &str) -> Result<Mode, Reason> {
+    let (name, flags) = text.split_once(',').unwrap_or((text, ""));
+    let flags = Flags(flags);
+    match name.trim() {
+        "ordered" => {
+            let mut increase = false;
+            flags.each(false, |flag, _| match flag {
+                "increase" => set(&mut increase),
+                _ => Taken::Unknown("increase"),
+            })?;
+            Ok(if increase {
+                Mode::OrderedIncrease
+            } else {
+                Mode::Ordered
+            })
+        }
+        "loose" => flags
+            .each(false, |_, _| Taken::Unknown("no flags"))
+            .map(|()| Mode::Loose),
+        _ => Err(Reason::Unknown),
+    }
 }
 
-impl fmt::Display for UnknownMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no mode '{}'; known modes:", self.found)?;
-        for (index, mode) in Mode::ALL.into_iter().enumerate() {
-            write!(f, "{} '{mode}'", if index == 0 { "" } else { "," })?;
+/// Flags separated by commas, each with or without a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Flags<'a>(pub(crate) &'a str);
+
+/// What became of a flag.
+pub(crate) enum Taken {
+    Yes,
+    Twice,
+    /// And what is known instead.
+    Unknown(&'static str),
+    /// The value is not what it must be.
+    Value(&'static str),
+}
+
+/// A flag that is written once.
+pub(crate) fn set(flag: &mut bool) -> Taken {
+    if std::mem::replace(flag, true) {
+        Taken::Twice
+    } else {
+        Taken::Yes
+    }
+}
+
+impl Flags<'_> {
+    /// Gives every flag and its value to `take`. `default` alone stands for no flag where the
+    /// dialect `has_default`; there, nothing at all is a mistake.
+    pub(crate) fn each(
+        self,
+        has_default: bool,
+        mut take: impl FnMut(&str, Option<&str>) -> Taken,
+    ) -> Result<(), Reason> {
+        let text = self.0.trim();
+        if has_default && text == "default" || !has_default && text.is_empty() {
+            return Ok(());
+        }
+        for written in text.split(',') {
+            let (flag, value) = match written.split_once('=') {
+                Some((flag, value)) => (flag.trim(), Some(value.trim())),
+                None => (written.trim(), None),
+            };
+            match take(flag, value) {
+                Taken::Yes => {}
+                Taken::Twice => {
+                    return Err(Reason::Twice {
+                        flag: flag.to_owned(),
+                    });
+                }
+                Taken::Unknown(known) => {
+                    return Err(Reason::Flag {
+                        flag: flag.to_owned(),
+                        known,
+                    });
+                }
+                Taken::Value(must) => {
+                    return Err(Reason::Value {
+                        flag: flag.to_owned(),
+                        must,
+                    });
+                }
+            }
         }
         Ok(())
     }
 }
 
-impl Error for UnknownMode {}
+/// Writes the names of the flags that are set, or `default`.
+pub(crate) fn write_flags(
+    f: &mut fmt::Formatter<'_>,
+    flags: &[(bool, &str)],
+) -> Result<bool, fmt::Error> {
+    let mut some = false;
+    for (_, name) in flags.iter().filter(|(set, _)| *set) {
+        write!(f, "{}{name}", if some { "," } else { "" })?;
+        some = true;
+    }
+    Ok(some)
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A mode that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeError {
+    /// What was written.
+    pub found: String,
+    reason: Reason,
+}
 
-    #[test]
-    fn every_mode_is_found_by_its_name_in_any_case() {
-        for mode in Mode::ALL {
-            assert_eq!(mode.name().parse(), Ok(mode));
-            assert_eq!(
-                format!(" {} ", mode.name().to_uppercase()).parse(),
-                Ok(mode)
-            );
+/// What is wrong with a mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Unknown,
+    Flag { flag: String, known: &'static str },
+    Twice { flag: String },
+    Value { flag: String, must: &'static str },
+    Combination(&'static str),
+}
+
+impl fmt::Display for ModeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = &self.found;
+        match &self.reason {
+            Reason::Unknown => write!(f, "there is no mode '{found}'; known modes: {KNOWN}"),
+            Reason::Flag { flag, known } => {
+                write!(
+                    f,
+                    "mode '{found}' has no flag '{flag}'; it may have: {known}"
+                )
+            }
+            Reason::Twice { flag } => write!(f, "mode '{found}' has the flag '{flag}' twice"),
+            Reason::Value { flag, must } => {
+                write!(f, "mode '{found}': flag '{flag}' {must}")
+            }
+            Reason::Combination(why) => write!(f, "mode '{found}': {why}"),
         }
     }
-
-    #[test]
-    fn unknown_mode_is_answered_with_the_known_ones() {
-        let error = "strict_order".parse::<Mode>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no mode 'strict_order'; known modes: 'ordered', 'loose'"
-        );
-    }
 }
+
+impl Error for ModeError {}
+
+#[cfg(test)]
+mod tests;

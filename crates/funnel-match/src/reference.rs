@@ -3,50 +3,68 @@
 
 use std::cmp::Reverse;
 
-use crate::{Mode, Row, Spec};
+use crate::{Bound, Mode, Row, Spec};
 
-/// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace).
+mod clickhouse;
+
+/// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace): of our own
+/// modes, because the chain that a dialect reports is no part of its definition.
 /// Exponential in the number of rows: eight are plenty.
-pub fn times(spec: Spec, rows: &[Row]) -> Vec<Option<i64>> {
+///
+/// # Panics
+/// In a dialect.
+pub fn times(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
+    assert!(!spec.mode().is_dialect(), "a dialect defines no chain");
+    if spec.mode() == Mode::Loose {
+        return loose(spec, rows);
+    }
+    chains(spec, rows, &[])
+        .into_iter()
+        .map(|chain| {
+            chain
+                .iter()
+                .map(|row| rows[*row].time)
+                .collect::<Vec<i64>>()
+        })
+        .min_by_key(|times| {
+            let (first, last) = (times.first().copied(), times.last().copied());
+            (Reverse(times.len()), last, Reverse(first), times.clone())
+        })
+        .unwrap_or_default()
+        .into_iter()
+        .map(Some)
+        .collect()
+}
+
+/// The number of the last step reached. Rows of the same time are in their order where the mode
+/// [depends on it](Mode::depends_on_row_order).
+pub fn level(spec: &Spec, rows: &[Row]) -> usize {
     match spec.mode() {
-        Mode::Ordered => chains(spec, rows, &[])
-            .into_iter()
-            .map(|chain| {
-                chain
-                    .iter()
-                    .map(|row| rows[*row].time)
-                    .collect::<Vec<i64>>()
-            })
-            .min_by_key(|times| {
-                let (first, last) = (times.first().copied(), times.last().copied());
-                (Reverse(times.len()), last, Reverse(first), times.clone())
-            })
-            .unwrap_or_default()
-            .into_iter()
-            .map(Some)
-            .collect(),
-        Mode::Loose => loose(spec, rows),
+        Mode::ClickHouse(modes) => clickhouse::level(modes, spec, rows),
+        _ => times(spec, rows)
+            .iter()
+            .rposition(Option::is_some)
+            .map_or(0, |step| step + 1),
     }
 }
 
-/// The number of the last step reached.
-pub fn level(spec: Spec, rows: &[Row]) -> usize {
-    times(spec, rows)
-        .iter()
-        .rposition(Option::is_some)
-        .map_or(0, |step| step + 1)
-}
-
 /// Every chain that extends `chain`, and itself, as positions in `rows`.
-fn chains(spec: Spec, rows: &[Row], chain: &[usize]) -> Vec<Vec<usize>> {
+fn chains(spec: &Spec, rows: &[Row], chain: &[usize]) -> Vec<Vec<usize>> {
     let mut found = vec![chain.to_vec()];
     let step = chain.len();
     for row in (0..rows.len()).filter(|_| step < spec.steps()) {
         let time = rows[row].time;
         let satisfies = rows[row].mask >> step & 1 == 1;
-        let unused = !chain.contains(&row);
-        let in_order = chain.last().is_none_or(|last| rows[*last].time <= time);
-        if satisfies && unused && in_order && in_window(spec, rows, chain.first(), time) {
+        let unused = spec.row_many() || !chain.contains(&row);
+        let in_order = chain.last().is_none_or(|last| match spec.mode() {
+            Mode::OrderedIncrease => rows[*last].time < time,
+            _ => rows[*last].time <= time,
+        });
+        if satisfies
+            && unused
+            && in_order
+            && in_window(spec, chain.first().map(|row| rows[*row].time), time)
+        {
             let longer = [chain, &[row]].concat();
             found.extend(chains(spec, rows, &longer));
         }
@@ -54,23 +72,21 @@ fn chains(spec: Spec, rows: &[Row], chain: &[usize]) -> Vec<Vec<usize>> {
     found
 }
 
-fn in_window(spec: Spec, rows: &[Row], first: Option<&usize>, time: i64) -> bool {
+fn in_window(spec: &Spec, first: Option<i64>, time: i64) -> bool {
     let (Some(first), Some(window)) = (first, spec.window()) else {
         return true;
     };
-    i128::from(time) - i128::from(rows[*first].time) <= i128::from(window)
+    let distance = i128::from(time) - i128::from(first);
+    match spec.options().bound {
+        Bound::Inclusive => distance <= i128::from(window),
+        Bound::Exclusive => distance < i128::from(window),
+    }
 }
 
 /// First times of each step within the best stretch among those that begin at a row.
-fn loose(spec: Spec, rows: &[Row]) -> Vec<Option<i64>> {
+fn loose(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
     let stretch = |begin: i64| -> Vec<Option<i64>> {
-        let inside = |time: i64| {
-            let distance = i128::from(time) - i128::from(begin);
-            distance >= 0
-                && spec
-                    .window()
-                    .is_none_or(|window| distance <= i128::from(window))
-        };
+        let inside = |time: i64| time >= begin && in_window(spec, Some(begin), time);
         let first = |step: usize| {
             rows.iter()
                 .filter(|row| row.mask >> step & 1 == 1 && inside(row.time))

@@ -8,6 +8,8 @@ const FREE: u8 = u8::MAX;
 pub(crate) struct Ties {
     steps: usize,
     masks: Vec<u64>,
+    /// Where each of them is in the group.
+    positions: Vec<usize>,
     /// Rows kept so far that satisfy a step, by step.
     kept: Vec<usize>,
     /// All steps that some row satisfies.
@@ -24,6 +26,7 @@ impl Ties {
         Self {
             steps,
             masks: Vec::new(),
+            positions: Vec::new(),
             kept: vec![0; steps],
             union: 0,
             exclusive: true,
@@ -32,13 +35,14 @@ impl Ties {
         }
     }
 
-    /// Takes a new group; `masks` hold no bits above the number of steps.
-    pub(crate) fn load(&mut self, masks: impl Iterator<Item = u64>) {
+    /// Takes a new group, positions and masks; the masks hold no bits above the number of steps.
+    pub(crate) fn load(&mut self, masks: impl Iterator<Item = (usize, u64)>) {
         self.masks.clear();
+        self.positions.clear();
         self.kept.fill(0);
         self.union = 0;
         self.exclusive = true;
-        for mask in masks {
+        for (position, mask) in masks {
             // A matching uses at most `steps` rows, so as many candidates for a step are enough:
             // one of them is always left. This bounds the work on a group of any size.
             if !bits(mask).any(|step| self.kept[step] < self.steps) {
@@ -46,6 +50,7 @@ impl Ties {
             }
             bits(mask).for_each(|step| self.kept[step] += 1);
             self.masks.push(mask);
+            self.positions.push(position);
             self.union |= mask;
             self.exclusive &= mask.is_power_of_two();
         }
@@ -62,6 +67,25 @@ impl Ties {
         (first..first + run_max)
             .take_while(|&step| self.find_row_for(step))
             .count()
+    }
+
+    /// After [`run_from`](Self::run_from): the positions of the rows given to `first` and the steps
+    /// after it, as many as `given` has room for.
+    pub(crate) fn rows_of(&self, first: usize, given: &mut [usize]) {
+        if self.exclusive || given.len() < 2 {
+            for (step, slot) in (first..).zip(given) {
+                let row = self.masks.iter().position(|mask| mask >> step & 1 == 1);
+                *slot = row.map_or(0, |row| self.positions[row]);
+            }
+            return;
+        }
+        for (owner, position) in self.owner.iter().zip(&self.positions) {
+            if *owner != FREE
+                && let Some(slot) = given.get_mut(usize::from(*owner).wrapping_sub(first))
+            {
+                *slot = *position;
+            }
+        }
     }
 
     fn find_row_for(&mut self, step: usize) -> bool {
@@ -106,7 +130,7 @@ mod tests {
 
     fn run(masks: &[u64], first: usize) -> usize {
         let mut ties = Ties::new(8);
-        ties.load(masks.iter().copied());
+        ties.load(masks.iter().copied().enumerate());
         ties.run_from(first)
     }
 
@@ -131,7 +155,7 @@ mod tests {
     #[test]
     fn a_thousand_equal_rows_cost_no_more_than_the_steps() {
         let mut ties = Ties::new(3);
-        ties.load((0..1000).map(|_| 0b111));
+        ties.load((0..1000).map(|row| (row, 0b111)));
         assert_eq!(ties.masks.len(), 3);
         assert_eq!(ties.run_from(0), 3);
     }

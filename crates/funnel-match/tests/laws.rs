@@ -2,24 +2,53 @@
 
 #![cfg(test)]
 
-use funnel_match::{Matcher, Mode, Row, Spec, reference};
+use funnel_match::{Bound, Matcher, Mode, Options, Reuse, Row, Spec, reference};
 use proptest::prelude::*;
 
+const OWN: [&str; 3] = ["ordered", "ordered,increase", "loose"];
+
+/// Every legal combination of ClickHouse's modes.
+fn clickhouse_modes() -> Vec<String> {
+    let names = [
+        "strict_deduplication",
+        "strict_order",
+        "strict_increase",
+        "strict_once",
+        "allow_reentry",
+    ];
+    let flags = |set: usize| {
+        let chosen = (0..names.len()).filter(|flag| set >> flag & 1 == 1);
+        chosen.map(|flag| names[flag]).collect::<Vec<_>>().join(",")
+    };
+    let texts = (1..1 << names.len()).map(|set| format!("ch:{}", flags(set)));
+    let legal = texts.filter(|text| text.parse::<Mode>().is_ok());
+    legal.chain(["ch:default".to_owned()]).collect()
+}
+
+fn masks(steps: usize) -> impl Strategy<Value = u64> {
+    // One step a row as a rule; sometimes several, none, or bits beyond the last step.
+    prop_oneof![
+        5 => (0..steps).prop_map(|step| 1_u64 << step),
+        3 => 0_u64..1 << steps,
+        1 => any::<u64>(),
+    ]
+}
+
 /// Few instants and few steps: many ties, duplicates and returns.
-fn histories(rows_max: usize) -> impl Strategy<Value = (Spec, Vec<Row>)> {
+fn histories_of(modes: Vec<Mode>, rows_max: usize) -> impl Strategy<Value = (Spec, Vec<Row>)> {
     let window = prop_oneof![Just(None), (0_u64..14).prop_map(Some)];
-    let mode = prop_oneof![3 => Just(Mode::Ordered), 1 => Just(Mode::Loose)];
-    (mode, 1_usize..=8, window, 1_i64..16).prop_flat_map(move |(mode, steps, window, span)| {
-        // One step a row as a rule; sometimes several, none, or bits beyond the last step.
-        let mask = prop_oneof![
-            5 => (0..steps).prop_map(|step| 1_u64 << step),
-            3 => 0_u64..1 << steps,
-            1 => any::<u64>(),
-        ];
-        let row = (-span..span, mask).prop_map(|(time, mask)| Row { time, mask });
+    let shape = (prop::sample::select(modes), 1_usize..=6, window, 1_i64..16);
+    shape.prop_flat_map(move |(mode, steps, window, span)| {
+        let row = (-span..span, masks(steps)).prop_map(|(time, mask)| Row { time, mask });
         let spec = Spec::new(mode, steps, window).unwrap();
         (Just(spec), prop::collection::vec(row, 0..=rows_max))
     })
+}
+
+/// Of our own modes.
+fn histories(rows_max: usize) -> impl Strategy<Value = (Spec, Vec<Row>)> {
+    let modes = OWN.iter().map(|mode| mode.parse().unwrap()).collect();
+    histories_of(modes, rows_max)
 }
 
 fn sorted(rows: &[Row]) -> Vec<Row> {
@@ -28,17 +57,17 @@ fn sorted(rows: &[Row]) -> Vec<Row> {
     rows
 }
 
-fn trace(spec: Spec, rows: &[Row]) -> (usize, Vec<Option<i64>>) {
+fn trace(spec: &Spec, rows: &[Row]) -> (usize, Vec<Option<i64>>) {
     let mut times = Vec::new();
-    let level = Matcher::new(spec).trace(&sorted(rows), &mut times);
+    let level = Matcher::new(spec.clone()).trace(&sorted(rows), &mut times);
     (level, times)
 }
 
-fn level(spec: Spec, rows: &[Row]) -> usize {
-    Matcher::new(spec).level(&sorted(rows))
+fn level(spec: &Spec, rows: &[Row]) -> usize {
+    Matcher::new(spec.clone()).level(&sorted(rows))
 }
 
-fn with_window(spec: Spec, window: Option<u64>) -> Spec {
+fn with_window(spec: &Spec, window: Option<u64>) -> Spec {
     Spec::new(spec.mode(), spec.steps(), window).unwrap()
 }
 
@@ -47,12 +76,73 @@ proptest! {
 
     #[test]
     fn machine_equals_exhaustive_search((spec, rows) in histories(7)) {
-        let expected = reference::times(spec, &rows);
-        prop_assert_eq!(trace(spec, &rows), (reference::level(spec, &rows), expected.clone()));
+        let expected = reference::times(&spec, &rows);
+        prop_assert_eq!(trace(&spec, &rows), (reference::level(&spec, &rows), expected.clone()));
         let reached = (0..).zip(&expected).filter(|(_, time)| time.is_some());
         let mask = reached.fold(0_u64, |mask, (step, _)| mask | 1 << step);
-        prop_assert_eq!(Matcher::new(spec).reached(&sorted(&rows)), mask);
-        prop_assert_eq!(level(spec, &rows), reference::level(spec, &rows));
+        prop_assert_eq!(Matcher::new(spec.clone()).reached(&sorted(&rows)), mask);
+        prop_assert_eq!(level(&spec, &rows), reference::level(&spec, &rows));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clickhouse_in_linear_time_equals_every_chain(
+        (spec, rows) in histories_of(
+            clickhouse_modes().iter().map(|mode| mode.parse().unwrap()).collect(), 9
+        )
+    ) {
+        let rows = sorted(&rows);
+        let expected = reference::level(&spec, &rows);
+        prop_assert_eq!(level(&spec, &rows), expected, "{}", spec.mode());
+        prop_assert_eq!(trace(&spec, &rows).0, expected, "{}", spec.mode());
+    }
+
+    #[test]
+    fn chain_of_clickhouse_is_in_order_and_inside_the_window(
+        (spec, rows) in histories_of(
+            clickhouse_modes().iter().map(|mode| mode.parse().unwrap()).collect(), 20
+        )
+    ) {
+        let rows = sorted(&rows);
+        let mut chain = Vec::new();
+        Matcher::new(spec.clone()).chain(&rows, &mut chain);
+        for (step, row) in chain.iter().enumerate() {
+            prop_assert!(rows[row.unwrap()].mask >> step & 1 == 1);
+        }
+        let times: Vec<i64> = chain.iter().map(|row| rows[row.unwrap()].time).collect();
+        prop_assert!(times.is_sorted());
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            prop_assert!(spec.window().is_none_or(|window| last.abs_diff(*first) <= window));
+        }
+    }
+
+    #[test]
+    fn rows_that_fill_several_steps_and_exclusive_windows_equal_exhaustive_search(
+        (spec, rows) in histories_of(vec![Mode::Ordered], 7), many in any::<bool>(), exclusive in any::<bool>()
+    ) {
+        let mut options = Options::default();
+        if many {
+            options.reuse = Reuse::RowMany;
+        }
+        if exclusive && spec.window() != Some(0) {
+            options.bound = Bound::Exclusive;
+        }
+        let spec = spec.with_options(options).unwrap();
+        let rows = sorted(&rows);
+        let expected = reference::times(&spec, &rows);
+        prop_assert_eq!(trace(&spec, &rows), (expected.len(), expected));
+    }
+
+    #[test]
+    fn stricter_rules_never_reach_further((spec, rows) in histories_of(vec![Mode::Ordered], 60)) {
+        let of = |mode| level(&Spec::new(mode, spec.steps(), spec.window()).unwrap(), &rows);
+        let many = Options { reuse: Reuse::RowMany, ..Options::default() };
+        let many = level(&spec.clone().with_options(many).unwrap(), &rows);
+        prop_assert!(of(Mode::OrderedIncrease) <= of(Mode::Ordered));
+        prop_assert!(of(Mode::Ordered) <= many);
     }
 }
 
@@ -65,25 +155,25 @@ proptest! {
             (Just((spec, rows.clone())), Just(rows).prop_shuffle())
         })
     ) {
-        prop_assert_eq!(trace(spec, &rows), trace(spec, &shuffled));
+        prop_assert_eq!(trace(&spec, &rows), trace(&spec, &shuffled));
     }
 
     #[test]
     fn a_matcher_forgets_the_history_before(
         (spec, rows) in histories(60), others in histories(60)
     ) {
-        let mut matcher = Matcher::new(spec);
+        let mut matcher = Matcher::new(spec.clone());
         let mut times = Vec::new();
         matcher.trace(&sorted(&others.1), &mut times);
         let level = matcher.trace(&sorted(&rows), &mut times);
-        prop_assert_eq!((level, times), trace(spec, &rows));
+        prop_assert_eq!((level, times), trace(&spec, &rows));
     }
 
     #[test]
     fn wider_window_never_lowers_the_number_of_steps((spec, rows) in histories(60)) {
         let mut before = 0;
         for window in (0..16).map(Some).chain([None]) {
-            let mut matcher = Matcher::new(with_window(spec, window));
+            let mut matcher = Matcher::new(with_window(&spec, window));
             let steps = matcher.reached(&sorted(&rows)).count_ones();
             prop_assert!(steps >= before, "window {:?}: {} after {}", window, steps, before);
             before = steps;
@@ -92,7 +182,7 @@ proptest! {
 
     #[test]
     fn one_more_row_never_lowers_the_number_of_steps((spec, rows) in histories(60)) {
-        let steps = |rows: &[Row]| Matcher::new(spec).reached(&sorted(rows)).count_ones();
+        let steps = |rows: &[Row]| Matcher::new(spec.clone()).reached(&sorted(rows)).count_ones();
         for fewer in 0..rows.len() {
             prop_assert!(steps(&rows[..fewer]) <= steps(&rows[..=fewer]));
         }
@@ -102,14 +192,14 @@ proptest! {
     fn moving_all_times_moves_only_the_times((spec, rows) in histories(60), shift in -1000_i64..1000) {
         let moved: Vec<Row> =
             rows.iter().map(|row| Row { time: row.time + shift, ..*row }).collect();
-        let (level, times) = trace(spec, &rows);
+        let (level, times) = trace(&spec, &rows);
         let times: Vec<_> = times.iter().map(|time| time.map(|time| time + shift)).collect();
-        prop_assert_eq!(trace(spec, &moved), (level, times));
+        prop_assert_eq!(trace(&spec, &moved), (level, times));
     }
 
     #[test]
     fn reported_chain_is_inside_the_window_and_in_order((spec, rows) in histories(60)) {
-        let times: Vec<i64> = trace(spec, &rows).1.into_iter().flatten().collect();
+        let times: Vec<i64> = trace(&spec, &rows).1.into_iter().flatten().collect();
         if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
             prop_assert!(spec.window().is_none_or(|window| last.abs_diff(*first) <= window));
         }

@@ -22,7 +22,7 @@ pub(super) struct FunnelAccumulator {
 
 impl FunnelAccumulator {
     pub(super) fn new(call: Call, answer: Answer) -> Self {
-        let matcher = Matcher::new(call.spec);
+        let matcher = Matcher::new(call.spec.clone());
         Self {
             call,
             answer,

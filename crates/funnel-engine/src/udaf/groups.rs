@@ -32,7 +32,7 @@ struct Dealt {
 
 impl FunnelGroups {
     pub(super) fn new(call: Call, answer: Answer) -> Self {
-        let matcher = Matcher::new(call.spec);
+        let matcher = Matcher::new(call.spec.clone());
         Self {
             call,
             answer,

@@ -96,8 +96,8 @@ fn expected(call: &Call, answer: Answer, rows: &[Input]) -> ArrayRef {
             })
             .collect();
         history.retain(|row| row.mask != 0);
-        let times = reference::times(call.spec, &history);
-        let level = i32::try_from(reference::level(call.spec, &history)).unwrap();
+        let times = reference::times(&call.spec, &history);
+        let level = i32::try_from(reference::level(&call.spec, &history)).unwrap();
         match answer {
             Answer::Level => ScalarValue::from(level).to_array(),
             Answer::Match => {

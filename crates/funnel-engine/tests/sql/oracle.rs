@@ -186,14 +186,14 @@ async fn levels_and_times_equal_exhaustive_search() {
                 let level = answer["level"].as_primitive::<Int32Type>().value(row);
                 assert_eq!(
                     level as usize,
-                    reference::level(spec, &history),
+                    reference::level(&spec, &history),
                     "key {key}, {spec:?}"
                 );
                 let times = answer["times"].as_list::<i32>().value(row);
                 let times: Vec<_> = times.as_primitive::<Int64Type>().iter().collect();
                 assert_eq!(
                     times,
-                    reference::times(spec, &history),
+                    reference::times(&spec, &history),
                     "key {key}, {spec:?}"
                 );
                 keys += 1;

@@ -97,7 +97,7 @@ pub fn reason(
     if !matches!(mode, Mode::Ordered | Mode::Loose) {
         return Err(NotExplained { mode });
     }
-    let step = Matcher::new(*spec).level(rows);
+    let step = Matcher::new(spec.clone()).level(rows);
     if step == spec.steps() {
         return Ok(None);
     }

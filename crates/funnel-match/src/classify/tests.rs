@@ -135,13 +135,13 @@ fn histories(rows_max: usize) -> impl Strategy<Value = (Spec, Vec<Row>)> {
 }
 
 fn steps_reached(spec: &Spec, rows: &[Row]) -> u32 {
-    Matcher::new(*spec).reached(rows).count_ones()
+    Matcher::new(spec.clone()).reached(rows).count_ones()
 }
 
 /// When the reported chain reached its steps.
 fn chain_of(spec: &Spec, rows: &[Row]) -> Vec<i64> {
     let mut times = Vec::new();
-    Matcher::new(*spec).trace(rows, &mut times);
+    Matcher::new(spec.clone()).trace(rows, &mut times);
     times.into_iter().flatten().collect()
 }
 
@@ -156,7 +156,7 @@ fn longest_reusing_rows(spec: &Spec, rows: &[Row], chain: &[usize]) -> usize {
         step < spec.steps()
             && rows[*row].mask >> step & 1 == 1
             && rows[*row].time >= last
-            && spec.within(first, rows[*row].time)
+            && spec.shape().within(first, rows[*row].time)
     };
     let longer = (0..rows.len())
         .filter(fits)
@@ -172,7 +172,7 @@ proptest! {
         let classes = classify(&spec, &rows).unwrap();
         prop_assert_eq!(classes.len(), rows.len(), "one class for each row");
         let mut times = Vec::new();
-        Matcher::new(spec).trace(&rows, &mut times);
+        Matcher::new(spec.clone()).trace(&rows, &mut times);
         times.resize(spec.steps(), None);
         let mut filled = vec![None; spec.steps()];
         for (row, class) in rows.iter().zip(&classes) {
@@ -193,9 +193,9 @@ proptest! {
         let chain: Vec<i64> =
             rows.iter().zip(&classes).filter(|(_, c)| used(c)).map(|(r, _)| r.time).collect();
         let (first, last) = (chain.first().copied(), chain.last().copied());
-        let complete = Matcher::new(spec).level(&rows) == spec.steps();
+        let complete = Matcher::new(spec.clone()).level(&rows) == spec.steps();
         for (row, class) in rows.iter().zip(&classes) {
-            let is_step = row.mask & spec.all_steps() != 0;
+            let is_step = row.mask & spec.shape().all != 0;
             prop_assert_eq!(*class == Class::NotAStep, !is_step);
             match *class {
                 Class::SupersededEntry => {
@@ -240,7 +240,7 @@ proptest! {
 
     #[test]
     fn reasons_are_what_would_have_helped((spec, rows) in histories(8), as_of in 0_i64..30) {
-        let level = Matcher::new(spec).level(&rows);
+        let level = Matcher::new(spec.clone()).level(&rows);
         let reached = steps_reached(&spec, &rows);
         let as_of = rows.last().map_or(as_of, |row| as_of.max(row.time));
         let Some(why) = reason(&spec, &rows, Some(as_of)).unwrap() else {
