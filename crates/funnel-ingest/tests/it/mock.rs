@@ -65,6 +65,27 @@ async fn offsets_reach_kafka(assignment: Assignment) {
     assert_eq!(committed, [Some(50), Some(30)]);
 }
 
+/// Each partition starts on its own, while the ones before it are already being fetched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_partitions_start_one_after_the_other_without_a_group() {
+    const PARTITIONS: u64 = 48;
+    let cluster = Cluster::new(PARTITIONS as i32);
+    for partition in 0..PARTITIONS {
+        cluster.send_pages(partition as i32, partition * 20..(partition + 1) * 20);
+    }
+    cluster.flush();
+    for _ in 0..4 {
+        let place = place().await;
+        let mut config = config(&cluster.brokers(), "");
+        config.kafka.assignment = Assignment::Static {
+            instances: 1,
+            ordinal: 0,
+        };
+        let summary = drain(config, &place.lake).await.expect("drained");
+        assert_eq!(summary.totals.accepted, PARTITIONS * 20);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn duplicates_are_dropped_across_a_restart() {
     let cluster = Cluster::new(1);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 
-use super::context::Active;
+use super::context::{Active, Context};
 use super::{ASK_AGAIN, RECHECK_AFTER, Reader};
 use crate::error::IngestError;
 use crate::record::{Epoch, Tp};
@@ -16,6 +16,20 @@ use crate::source::Command;
 
 /// How long Kafka may take to take the last offsets when we leave.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// Waits until the partitions just taken from librdkafka have stopped.
+///
+/// A partition that is taken, given and taken again before its first stop is answered gets a
+/// second stop, and librdkafka aborts the process on the second answer (its issue 5573). Removal,
+/// stop and answer go through one queue in turn, and so does this question: the first answer
+/// comes after the stop, the second after the stop's own answer.
+pub(super) fn await_stops(consumer: &BaseConsumer<Context>) {
+    for _ in 0..2 {
+        if let Err(error) = consumer.assignment() {
+            debug!(%error, "the assignment cannot be asked for");
+        }
+    }
+}
 
 impl Reader {
     /// Does what the core asked; `false`: leave.
@@ -71,15 +85,16 @@ impl Reader {
         }
     }
 
-    /// Tells librdkafka about one partition. The cooperative protocol takes changes, the others
-    /// take the whole list, for which every position is known.
+    /// Tells librdkafka about one partition. The eager protocol takes the whole list, for which
+    /// every position is known; the cooperative one, and no group at all, take changes.
     fn reassign(&mut self, tp: &Tp, was_active: bool, offset: Option<i64>) {
         let done = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.reassign_one(tp, was_active, offset),
-            _ => {
+            RebalanceProtocol::Eager => {
                 let list = self.consumer.context().shared().positions();
                 list.and_then(|list| self.consumer.assign(&list))
+                    .map(|()| await_stops(&self.consumer))
             }
+            _ => self.reassign_one(tp, was_active, offset),
         };
         if let Err(error) = done {
             warn!(topic = &*tp.topic, partition = tp.partition, %error, "could not change the assignment, trying again");
@@ -105,6 +120,7 @@ impl Reader {
         list.add_partition(&tp.topic, tp.partition);
         if was_active {
             self.consumer.incremental_unassign(&list)?;
+            await_stops(&self.consumer);
         }
         if let Some(offset) = offset {
             list.set_all_offsets(Offset::Offset(offset))?;

@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 
+use super::assignment::await_stops;
 use crate::message::Input;
 use crate::record::{Epoch, Records, Tp};
 use crate::source::Port;
@@ -145,8 +146,11 @@ impl Context {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(&detached),
             _ => consumer.unassign(),
         };
-        if let Err(error) = acknowledged {
-            warn!(%error, "the revocation was not acknowledged");
+        match acknowledged {
+            // A group that is being left answers no more questions, and gives nothing back.
+            Ok(()) if leaving => {}
+            Ok(()) => await_stops(consumer),
+            Err(error) => warn!(%error, "the revocation was not acknowledged"),
         }
     }
 
