@@ -46,13 +46,19 @@ mod matcher;
 mod mode;
 mod options;
 mod ordered;
+mod pattern;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
+mod retention;
 mod spec;
+mod state;
 mod ties;
 
 pub use dialect::clickhouse::ClickHouse;
 pub use matcher::{Matcher, Outcome, Row, State};
 pub use mode::{Mode, ModeError};
 pub use options::{Bound, Options, Reuse};
+pub use pattern::{PATTERN_CONDITIONS_MAX, Pattern, PatternError};
+pub use retention::{RETENTION_CONDITIONS_MAX, retention};
 pub use spec::{STEPS_MAX, Spec, SpecError};
+pub use state::{SegmentState, StateBuilder, StateError, StateShape};
