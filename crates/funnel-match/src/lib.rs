@@ -55,6 +55,10 @@ mod state;
 mod ties;
 
 pub use dialect::clickhouse::ClickHouse;
+pub use dialect::doris::Doris;
+pub use dialect::pinot::Pinot;
+pub use dialect::posthog::PostHog;
+pub use dialect::starrocks::StarRocks;
 pub use matcher::{Matcher, Outcome, Row, State};
 pub use mode::{Mode, ModeError};
 pub use options::{Bound, Options, Reuse};

@@ -1,6 +1,7 @@
 //! The entrance: one history in, one answer out, by the mode of the funnel.
 
-use crate::dialect::clickhouse::{ClickHouse, Scan, WindowFunnel};
+use crate::dialect::clickhouse::{self, ClickHouse, Scan};
+use crate::dialect::{doris, pinot, posthog, starrocks};
 use crate::loose::Loose;
 use crate::ordered::Ordered;
 use crate::{Mode, Spec};
@@ -52,7 +53,11 @@ enum Machine {
     Ordered(Ordered),
     RowMany(Scan),
     Loose(Loose),
-    ClickHouse(WindowFunnel),
+    ClickHouse(clickhouse::WindowFunnel),
+    Doris(doris::WindowFunnel),
+    StarRocks(starrocks::WindowFunnel),
+    Pinot(pinot::MaxStep),
+    PostHog(posthog::Funnel),
 }
 
 impl Matcher {
@@ -66,7 +71,15 @@ impl Matcher {
             Mode::Ordered => Machine::Ordered(Ordered::new(shape, false)),
             Mode::OrderedIncrease => Machine::Ordered(Ordered::new(shape, true)),
             Mode::Loose => Machine::Loose(Loose::new(shape)),
-            Mode::ClickHouse(modes) => Machine::ClickHouse(WindowFunnel::new(modes, &spec)),
+            Mode::ClickHouse(modes) => {
+                Machine::ClickHouse(clickhouse::WindowFunnel::new(modes, &spec))
+            }
+            Mode::Doris(mode) => Machine::Doris(doris::WindowFunnel::new(mode, &spec)),
+            Mode::StarRocks(modes) => {
+                Machine::StarRocks(starrocks::WindowFunnel::new(modes, &spec))
+            }
+            Mode::Pinot(modes) => Machine::Pinot(pinot::MaxStep::new(modes, &spec)),
+            Mode::PostHog(order) => Machine::PostHog(posthog::Funnel::new(order, &spec)),
         };
         Self {
             spec,
@@ -88,6 +101,10 @@ impl Matcher {
             Machine::RowMany(machine) => machine.run::<false>(rows),
             Machine::Loose(machine) => level_of(machine.reached(rows)),
             Machine::ClickHouse(machine) => machine.level(rows),
+            Machine::Doris(machine) => machine.level(rows),
+            Machine::StarRocks(machine) => machine.level(rows),
+            Machine::Pinot(machine) => machine.level(rows),
+            Machine::PostHog(machine) => machine.level(rows),
         }
     }
 
@@ -103,8 +120,8 @@ impl Matcher {
     }
 
     /// The level, and into `chain` the positions in `rows` of the rows that reached each step: of
-    /// the reported chain, as many as the level says; in mode `loose` one entry for each step,
-    /// `None` where it was not reached.
+    /// the reported chain, as many as the level says; in modes `loose` and `posthog:unordered`
+    /// one entry for each step, `None` where it has no row.
     pub fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> usize {
         check_order(rows);
         chain.clear();
@@ -112,6 +129,10 @@ impl Matcher {
             Machine::Ordered(machine) => machine.chain(rows),
             Machine::RowMany(machine) => machine.chain(rows),
             Machine::ClickHouse(machine) => machine.chain(rows),
+            Machine::Doris(machine) => machine.chain(rows),
+            Machine::StarRocks(machine) => machine.chain(rows),
+            Machine::Pinot(machine) => machine.chain(rows),
+            Machine::PostHog(machine) => return machine.chain(rows, chain),
             Machine::Loose(machine) => return level_of(machine.chain(rows, chain)),
         };
         chain.extend(found.iter().copied().map(Some));

@@ -5,6 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::dialect::clickhouse::ClickHouse;
+use crate::dialect::doris::Doris;
+use crate::dialect::pinot::Pinot;
+use crate::dialect::posthog::PostHog;
+use crate::dialect::starrocks::StarRocks;
 
 /// What it takes to have reached a step.
 ///
@@ -35,22 +39,41 @@ pub enum Mode {
     Loose,
     /// `ch:…`: the answer of ClickHouse's `windowFunnel` with these modes.
     ClickHouse(ClickHouse),
+    /// `doris:…`: the answer of Doris's `window_funnel` in this mode.
+    Doris(Doris),
+    /// `starrocks:…`: the answer of StarRocks' `window_funnel` with these bits.
+    StarRocks(StarRocks),
+    /// `pinot:…`: the answer of Pinot's `FUNNELMAXSTEP` with these modes.
+    Pinot(Pinot),
+    /// `posthog:…`: how far PostHog's funnel of this order gets.
+    PostHog(PostHog),
 }
 
 /// What a mode may begin with, as messages show it.
 const KNOWN: &str = "'ordered', 'ordered,increase', 'loose', 'ch:default' or 'ch:' with any of \
-                     strict_deduplication, strict_order, strict_increase, strict_once, allow_reentry";
+                     strict_deduplication, strict_order, strict_increase, strict_once, allow_reentry, \
+                     'doris:', 'starrocks:' or 'pinot:' with 'default' or flags, 'posthog:' with \
+                     'ordered', 'strict' or 'unordered'";
 
 impl Mode {
     /// Is it the rule of another engine?
     pub const fn is_dialect(self) -> bool {
-        matches!(self, Mode::ClickHouse(_))
+        matches!(
+            self,
+            Mode::ClickHouse(_)
+                | Mode::Doris(_)
+                | Mode::StarRocks(_)
+                | Mode::Pinot(_)
+                | Mode::PostHog(_)
+        )
     }
 
     /// Do rows that satisfy no step change the answer? Then they must be given, too.
     pub const fn needs_all_rows(self) -> bool {
         match self {
             Mode::ClickHouse(flags) => flags.strict_order,
+            Mode::Pinot(flags) => flags.keep_all,
+            Mode::PostHog(order) => matches!(order, PostHog::Strict),
             _ => false,
         }
     }
@@ -60,6 +83,7 @@ impl Mode {
     pub const fn depends_on_row_order(self) -> bool {
         match self {
             Mode::ClickHouse(flags) => flags.strict_once && flags.strict_deduplication,
+            Mode::Doris(_) | Mode::PostHog(_) => true,
             _ => false,
         }
     }
@@ -80,6 +104,10 @@ impl fmt::Display for Mode {
             Mode::OrderedIncrease => f.write_str("ordered,increase"),
             Mode::Loose => f.write_str("loose"),
             Mode::ClickHouse(flags) => write!(f, "ch:{flags}"),
+            Mode::Doris(mode) => write!(f, "doris:{mode}"),
+            Mode::StarRocks(flags) => write!(f, "starrocks:{flags}"),
+            Mode::Pinot(flags) => write!(f, "pinot:{flags}"),
+            Mode::PostHog(order) => write!(f, "posthog:{order}"),
         }
     }
 }
@@ -98,6 +126,10 @@ impl FromStr for Mode {
                 let flags = Flags(flags);
                 match dialect.trim() {
                     "ch" => ClickHouse::parse(flags).map(Mode::ClickHouse),
+                    "doris" => Doris::parse(flags).map(Mode::Doris),
+                    "starrocks" => StarRocks::parse(flags).map(Mode::StarRocks),
+                    "pinot" => Pinot::parse(flags).map(Mode::Pinot),
+                    "posthog" => PostHog::parse(flags).map(Mode::PostHog),
                     _ => Err(Reason::Unknown),
                 }
             }
@@ -134,6 +166,9 @@ fn own(text: &str) -> Result<Mode, Reason> {
 /// Flags separated by commas, each with or without a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Flags<'a>(pub(crate) &'a str);
+
+/// The flag that has a value.
+const VALUED: &str = "max_step_duration";
 
 /// What became of a flag.
 pub(crate) enum Taken {
@@ -172,6 +207,12 @@ impl Flags<'_> {
                 None => (written.trim(), None),
             };
             match take(flag, value) {
+                Taken::Yes if value.is_some() && flag != VALUED => {
+                    return Err(Reason::Value {
+                        flag: flag.to_owned(),
+                        must: "takes no value",
+                    });
+                }
                 Taken::Yes => {}
                 Taken::Twice => {
                     return Err(Reason::Twice {

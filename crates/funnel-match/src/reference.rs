@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use crate::{Bound, Mode, Row, Spec};
 
 mod clickhouse;
+mod dialects;
 
 /// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace): of our own
 /// modes, because the chain that a dialect reports is no part of its definition.
@@ -39,13 +40,12 @@ pub fn times(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
 /// The number of the last step reached. Rows of the same time are in their order where the mode
 /// [depends on it](Mode::depends_on_row_order).
 pub fn level(spec: &Spec, rows: &[Row]) -> usize {
-    match spec.mode() {
-        Mode::ClickHouse(modes) => clickhouse::level(modes, spec, rows),
-        _ => times(spec, rows)
+    dialects::level(spec, rows).unwrap_or_else(|| {
+        times(spec, rows)
             .iter()
             .rposition(Option::is_some)
-            .map_or(0, |step| step + 1),
-    }
+            .map_or(0, |step| step + 1)
+    })
 }
 
 /// Every chain that extends `chain`, and itself, as positions in `rows`.
@@ -99,4 +99,24 @@ fn loose(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
         .map(|row| (row.time, stretch(row.time)))
         .min_by_key(|(begin, times)| (Reverse(times.iter().flatten().count()), *begin))
         .map_or_else(|| vec![None; spec.steps()], |(_, times)| times)
+}
+
+/// The level by the machine of a mode.
+#[cfg(test)]
+pub(crate) fn level_of(
+    mode: &str,
+    steps: usize,
+    window: Option<u64>,
+    rows: &[(i64, u64)],
+) -> usize {
+    let spec = Spec::new(mode.parse().unwrap(), steps, window).unwrap();
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|&(time, mask)| Row { time, mask })
+        .collect();
+    let mut chain = Vec::new();
+    let mut matcher = crate::Matcher::new(spec);
+    let level = matcher.chain(&rows, &mut chain);
+    assert_eq!(matcher.level(&rows), level, "level and chain disagree");
+    level
 }

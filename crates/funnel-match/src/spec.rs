@@ -30,6 +30,10 @@ impl Spec {
             0 => Err(SpecError::NoSteps),
             _ if steps > max && max == STEPS_MAX => Err(SpecError::TooManySteps { found: steps }),
             _ if steps > max => Err(SpecError::TooManyStepsForMode { mode, found: steps }),
+            _ if window == Some(0) && matches!(mode, Mode::Pinot(_)) => Err(SpecError::Window {
+                mode,
+                must: "must be above 0, because its end is outside",
+            }),
             _ => Ok(Self {
                 mode,
                 steps,

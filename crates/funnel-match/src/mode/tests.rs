@@ -10,6 +10,16 @@ fn every_mode_is_found_by_its_name_in_any_case() {
         "ordered",
         "ordered,increase",
         "loose",
+        "doris:default",
+        "doris:fixed",
+        "starrocks:default",
+        "starrocks:deduplication,fixed,increase",
+        "pinot:default",
+        "pinot:keep_all,max_step_duration=10",
+        "pinot:max_step_duration=7",
+        "posthog:ordered",
+        "posthog:strict",
+        "posthog:unordered",
         "ch:default",
         "ch:strict_deduplication,strict_order,strict_increase,strict_once,allow_reentry",
     ] {
@@ -52,4 +62,21 @@ fn flag_that_does_not_exist_is_named() {
 fn reentry_needs_the_order() {
     assert!(error("ch:allow_reentry").contains("only with 'strict_order'"));
     assert!("ch:allow_reentry,strict_order".parse::<Mode>().is_ok());
+}
+
+#[test]
+fn dialects_that_have_one_mode_refuse_two() {
+    assert!(error("doris:fixed,increase").contains("one mode at a time"));
+    assert!(error("posthog:ordered,strict").contains("one order"));
+    assert!(error("posthog:").contains("one of ordered, strict, unordered"));
+    assert!(error("posthog:default").contains("one of ordered, strict, unordered"));
+}
+
+#[test]
+fn a_value_belongs_to_the_flag_that_has_one() {
+    assert!(error("pinot:max_step_duration").contains("needs a whole number above 0"));
+    assert!(error("pinot:max_step_duration=0").contains("needs a whole number above 0"));
+    assert!(error("pinot:max_step_duration=1,max_step_duration=2").contains("twice"));
+    assert!(error("pinot:keep_all=1").contains("'keep_all' takes no value"));
+    assert!(error("ch:strict_once=1").contains("'strict_once' takes no value"));
 }

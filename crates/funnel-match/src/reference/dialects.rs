@@ -1,0 +1,253 @@
+//! The other dialects as their engines do it: list of entries, attempt after attempt.
+
+use super::clickhouse;
+use crate::{Doris, Mode, Pinot, PostHog, Row, Spec, StarRocks};
+
+/// `None` for a mode that is not a dialect.
+pub(super) fn level(spec: &Spec, rows: &[Row]) -> Option<usize> {
+    Some(match spec.mode() {
+        Mode::ClickHouse(modes) => clickhouse::level(modes, spec, rows),
+        Mode::Pinot(modes) => pinot(modes, spec, rows),
+        Mode::Doris(mode) => doris(mode, spec, rows),
+        Mode::StarRocks(modes) => starrocks(modes, spec, rows),
+        Mode::PostHog(PostHog::Unordered) => posthog_unordered(spec, rows),
+        Mode::PostHog(order) => posthog(order == PostHog::Strict, spec, rows),
+        _ => return None,
+    })
+}
+
+fn steps_of(spec: &Spec, row: &Row) -> Vec<usize> {
+    let steps = 0..spec.steps();
+    steps.filter(|step| row.mask >> step & 1 == 1).collect()
+}
+
+fn distance(from: i64, time: i64) -> i128 {
+    i128::from(time) - i128::from(from)
+}
+
+fn within(spec: &Spec, from: i64, time: i64) -> bool {
+    spec.window()
+        .is_none_or(|window| distance(from, time) <= i128::from(window))
+}
+
+fn pinot(modes: Pinot, spec: &Spec, rows: &[Row]) -> usize {
+    let mut events: Vec<(i64, Option<usize>)> = rows
+        .iter()
+        .map(|row| (row.time, steps_of(spec, row).first().copied()))
+        .filter(|(_, step)| modes.keep_all || step.is_some())
+        .collect();
+    events.sort();
+    let mut best = 0;
+    for first in 0..events.len() {
+        let (begin, Some(0)) = events[first] else {
+            continue;
+        };
+        let mut level = 0;
+        let mut matched = None;
+        for at in first..events.len() {
+            let (time, step) = events[at];
+            let outside = |window| distance(begin, time) >= i128::from(window);
+            let gap =
+                |longest| at > first && distance(events[at - 1].0, time) > i128::from(longest);
+            if spec.window().is_some_and(outside) || modes.max_step_duration.is_some_and(gap) {
+                break;
+            }
+            if modes.strict_deduplication && level > 0 && step == Some(level - 1)
+                || modes.strict_order && step != Some(level)
+                || level == spec.steps()
+            {
+                break;
+            }
+            if modes.strict_increase && matched == Some(time) {
+                continue;
+            }
+            if step == Some(level) {
+                level += 1;
+                matched = Some(time);
+            }
+        }
+        best = best.max(level);
+    }
+    best
+}
+
+fn doris(mode: Doris, spec: &Spec, rows: &[Row]) -> usize {
+    let starts = (0..rows.len()).filter(|row| rows[*row].mask & 1 == 1);
+    match mode {
+        Doris::Default => doris_scan(spec, rows, None),
+        Doris::Increase => {
+            let levels = starts.map(|start| doris_scan(spec, rows, Some(start)));
+            levels.max().unwrap_or(0)
+        }
+        _ => {
+            let levels = starts.map(|start| doris_attempt(mode, spec, rows, start));
+            levels.max().unwrap_or(0)
+        }
+    }
+}
+
+/// First time, last time and row of each level.
+fn doris_scan(spec: &Spec, rows: &[Row], start: Option<usize>) -> usize {
+    let mut levels: Vec<Option<(i64, i64, usize)>> = vec![None; spec.steps()];
+    for (at, row) in rows.iter().enumerate().skip(start.unwrap_or(0)) {
+        for step in steps_of(spec, row).into_iter().rev() {
+            if step == 0 {
+                if start.is_none_or(|start| start == at) {
+                    levels[0] = Some((row.time, row.time, at));
+                }
+            } else if let Some((first, last, used)) = levels[step - 1]
+                && used != at
+                && within(spec, first, row.time)
+                && (start.is_none() || last < row.time)
+            {
+                levels[step] = Some((first, row.time, at));
+                if step + 1 == spec.steps() {
+                    return spec.steps();
+                }
+            }
+        }
+    }
+    levels
+        .iter()
+        .rposition(Option::is_some)
+        .map_or(0, |step| step + 1)
+}
+
+fn doris_attempt(mode: Doris, spec: &Spec, rows: &[Row], start: usize) -> usize {
+    let (mut level, mut before) = (1, start);
+    for at in start + 1..rows.len() {
+        let steps = steps_of(spec, &rows[at]);
+        let between: Vec<usize> = rows[before + 1..at]
+            .iter()
+            .flat_map(|row| steps_of(spec, row))
+            .collect();
+        if level == spec.steps() || !steps.contains(&level) {
+            continue;
+        }
+        let clean = match mode {
+            Doris::Fixed => between.is_empty(),
+            _ => between.iter().all(|step| *step >= level),
+        };
+        if !clean || !within(spec, rows[start].time, rows[at].time) {
+            break;
+        }
+        (level, before) = (level + 1, at);
+    }
+    level
+}
+
+fn starrocks(modes: StarRocks, spec: &Spec, rows: &[Row]) -> usize {
+    let entry = |row: &Row| {
+        steps_of(spec, row)
+            .into_iter()
+            .map(|step| (row.time, step))
+            .collect()
+    };
+    let mut entries: Vec<(i64, usize)> = rows.iter().flat_map::<Vec<_>, _>(entry).collect();
+    entries.sort();
+    let breakable = modes.deduplication || modes.fixed;
+    let mut first: Vec<Option<i64>> = vec![None; spec.steps()];
+    let mut last: Vec<Option<i64>> = vec![None; spec.steps()];
+    let mut best = 0;
+    for (time, step) in entries {
+        if step == 0 {
+            first[0] = Some(time);
+            last[0] = last[0]
+                .filter(|_| breakable)
+                .or(Some(time).filter(|_| !breakable));
+        } else if modes.deduplication && first[step].is_some()
+            || modes.fixed && first[step - 1].is_none()
+        {
+            first.fill(None);
+        } else if let Some(begin) = first[step - 1]
+            && within(spec, begin, time)
+            && !(modes.increase && last[step - 1].is_some_and(|last| last >= time))
+        {
+            first[step] = Some(begin);
+            last[step] = Some(time);
+        }
+        best = best.max(
+            first
+                .iter()
+                .rposition(Option::is_some)
+                .map_or(0, |step| step + 1),
+        );
+        if best == spec.steps() {
+            break;
+        }
+    }
+    best
+}
+
+fn posthog(strict: bool, spec: &Spec, rows: &[Row]) -> usize {
+    // Beginning and rows of each level.
+    let mut levels: Vec<Option<(i64, Vec<usize>)>> = vec![None; spec.steps() + 1];
+    let mut best = 0;
+    let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+    times.dedup();
+    for time in times {
+        let group: Vec<usize> = (0..rows.len())
+            .filter(|row| rows[*row].time == time)
+            .collect();
+        levels[0] = Some((time, Vec::new()));
+        let steps = |row: usize| steps_of(spec, &rows[row]);
+        let same = group.iter().all(|row| steps(*row) == steps(group[0]));
+        let mut visits: Vec<(usize, Vec<usize>)> = group
+            .iter()
+            .map(|row| (*row, steps(*row).into_iter().rev().collect()))
+            .collect();
+        if !same {
+            visits = (0..spec.steps())
+                .flat_map(|step| group.iter().map(move |row| (*row, vec![step])))
+                .filter(|(row, step)| steps(*row).contains(&step[0]))
+                .collect();
+        }
+        for (row, steps) in visits {
+            for step in &steps {
+                if let Some((begin, used)) = levels[*step].clone()
+                    && within(spec, begin, time)
+                    && levels[step + 1].as_ref().map(|level| level.0) != Some(begin)
+                    && (same || !used.contains(&row))
+                {
+                    levels[step + 1] = Some((begin, [used, vec![row]].concat()));
+                    best = best.max(step + 1);
+                }
+            }
+            if strict && same {
+                (0..spec.steps())
+                    .filter(|step| !steps.contains(step))
+                    .for_each(|step| levels[step + 1] = None);
+            }
+        }
+        if levels[spec.steps()].is_some() {
+            break;
+        }
+    }
+    best
+}
+
+fn posthog_unordered(spec: &Spec, rows: &[Row]) -> usize {
+    let mut queues: Vec<Vec<i64>> = vec![Vec::new(); spec.steps()];
+    let present = |queues: &[Vec<i64>]| queues.iter().filter(|queue| !queue.is_empty()).count();
+    let mut best = 0;
+    for row in rows.iter().filter(|row| !steps_of(spec, row).is_empty()) {
+        while let Some((oldest, step)) = (0..spec.steps())
+            .filter_map(|step| queues[step].first().map(|time| (*time, step)))
+            .min()
+        {
+            if present(&queues) < spec.steps() && within(spec, oldest, row.time) {
+                break;
+            }
+            best = best.max(present(&queues));
+            queues[step].remove(0);
+        }
+        let steps = steps_of(spec, row).into_iter();
+        if let Some(step) = steps.min_by_key(|step| queues[*step].last().copied()) {
+            queues[step].push(row.time);
+        }
+        if best == spec.steps() {
+            break;
+        }
+    }
+    best.max(present(&queues))
+}
