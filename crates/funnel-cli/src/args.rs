@@ -1,5 +1,6 @@
 //! The command line: names, flags and help texts, nothing that acts.
 
+mod explain;
 mod kinds;
 mod ops;
 mod query;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use explain::ExplainArgs;
 pub(crate) use kinds::{LogFormat, NameValue, date, duration};
 #[cfg(test)]
 pub(crate) use ops::EXAMPLE_CONFIG;
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Print a funnel: how many reached each step, and where the others were lost
     Report(ReportArgs),
+    /// Show what happened to one session, offer, chat or visitor, and why it went no further
+    Explain(ExplainArgs),
     /// Write the marts of closed days, once and atomically
     Publish(PublishArgs),
     /// Prove that every offset of Kafka is accounted for
@@ -140,6 +144,8 @@ Examples:
                                                 read what is there now, then exit
   funnel report monitored --lake ./lake --from 2024-03-04 --to 2024-03-10
   funnel report impression_to_chat --lake ./lake --from 2024-03-04 --to 2024-03-04 --by flow
+  funnel explain monitored SESSION --lake ./lake
+                                                why did this one drop?
   funnel sql --lake ./lake                      an interactive prompt
   funnel sql --lake ./lake -c 'SELECT count(*) FROM events'
   funnel sql --table t=file.parquet -c 'SELECT * FROM t LIMIT 5'

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod context;
 mod demo;
+mod explain;
 mod generate;
 mod ingest;
 mod publish;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Run(args) => run::run(&context, args).await,
         Command::Report(args) => report::run(&context, &args).await,
+        Command::Explain(args) => explain::run(&context, &args).await,
         Command::Publish(args) => publish::run(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
         Command::Rejects(args) => rejects::run(&context, &args.command).await,

@@ -31,6 +31,7 @@ use std::error::Error;
 use std::fmt;
 
 pub use self::reason::{Reason, reason};
+use crate::options::Bound;
 use crate::ties::bits;
 use crate::{Matcher, Mode, Row, Spec};
 
@@ -121,7 +122,7 @@ impl fmt::Display for NotExplained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "rows of mode '{}' cannot be told apart; modes 'ordered' and 'loose' can",
+            "rows of mode '{}' cannot be told apart; modes 'ordered', 'ordered,increase' and 'loose' can",
             self.mode
         )
     }
@@ -174,55 +175,13 @@ pub fn classify_candidates(
 /// The mode has no classes.
 pub fn chain(spec: &Spec, rows: &[Row]) -> Result<Vec<Option<usize>>, NotExplained> {
     let mode = spec.mode();
-    if !matches!(mode, Mode::Ordered | Mode::Loose) {
+    if !matches!(mode, Mode::Ordered | Mode::OrderedIncrease | Mode::Loose) {
         return Err(NotExplained { mode });
     }
-    let mut times = Vec::new();
-    Matcher::new(spec.clone()).trace(rows, &mut times);
-    times.resize(spec.steps(), None);
-    let mut chain = vec![None; spec.steps()];
-    for step in 0..spec.steps() {
-        let Some(time) = times[step] else { continue };
-        if mode == Mode::Loose {
-            chain[step] = at(rows, time).find(|row| rows[*row].mask >> step & 1 == 1);
-        } else {
-            let mut visited = HashSet::new();
-            give(rows, &times, step, &mut chain, &mut visited);
-        }
-    }
+    let mut chain = Vec::new();
+    Matcher::new(spec.clone()).chain(rows, &mut chain);
+    chain.resize(spec.steps(), None);
     Ok(chain)
-}
-
-/// The positions of the rows of one instant.
-fn at(rows: &[Row], time: i64) -> std::ops::Range<usize> {
-    let from = rows.partition_point(|row| row.time < time);
-    let to = rows.partition_point(|row| row.time <= time);
-    from..to
-}
-
-/// Gives `step` a row of its instant that no other step has, or one whose step finds another. At
-/// most one call deep per step.
-fn give(
-    rows: &[Row],
-    times: &[Option<i64>],
-    step: usize,
-    chain: &mut [Option<usize>],
-    visited: &mut HashSet<usize>,
-) -> bool {
-    let Some(time) = times[step] else {
-        return false;
-    };
-    for row in at(rows, time).filter(|row| rows[*row].mask >> step & 1 == 1) {
-        if !visited.insert(row) {
-            continue;
-        }
-        let owner = chain.iter().position(|owned| *owned == Some(row));
-        if owner.is_none_or(|owner| give(rows, times, owner, chain, visited)) {
-            chain[step] = Some(row);
-            return true;
-        }
-    }
-    false
 }
 
 /// The bits of each row that fill a step.
@@ -234,6 +193,16 @@ fn used(rows: &[Row], chain: &[Option<usize>]) -> Vec<u64> {
         }
     }
     used
+}
+
+/// How much wider the window would have to be to hold rows of this distance.
+fn beyond_window(spec: &Spec, distance: u64) -> u64 {
+    let first_outside = u64::from(spec.options().bound == Bound::Exclusive);
+    spec.window().map_or(0, |window| {
+        distance
+            .saturating_add(first_outside)
+            .saturating_sub(window)
+    })
 }
 
 fn ordered(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
@@ -264,9 +233,8 @@ fn ordered(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
             let step = mask.ilog2() as usize;
             return Class::Repeat { step };
         };
-        let since_entry = row.time.abs_diff(*entry);
-        match spec.window().map(|window| since_entry.checked_sub(window)) {
-            Some(Some(by)) if by > 0 => Class::OutOfWindow { step, by },
+        match beyond_window(spec, row.time.abs_diff(*entry)) {
+            by if by > 0 => Class::OutOfWindow { step, by },
             _ if step == reached => Class::NotLater { step },
             _ => Class::OutOfOrder { step },
         }
@@ -297,10 +265,10 @@ fn loose(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
                 return Class::NotAStep;
             };
             let step = bits(mask & !reached).next();
-            let by = match spec.window() {
-                _ if row.time < begin => begin.abs_diff(row.time),
-                Some(window) => row.time.abs_diff(begin).saturating_sub(window),
-                None => 0,
+            let distance = row.time.abs_diff(begin);
+            let by = match row.time < begin {
+                true => distance,
+                false => beyond_window(spec, distance),
             };
             match step {
                 Some(step) if by > 0 => Class::OutOfWindow { step, by },

@@ -6,12 +6,14 @@
 //! | [`enrich`] | `events_enriched`: what a row can only know from other rows |
 //! | [`views`] | `sessions`, `offers`, `chats`, `conversions` |
 //! | [`funnel`] | funnel definitions and how they become counts |
+//! | [`explain`] | why one unit went as far as it did |
 //! | [`report`] | one funnel over a range of days |
 //! | [`named`] | `queries/*.sql` with bound parameters |
 //! | [`publish`] | the marts of closed days |
 
 pub mod enrich;
 pub mod error;
+pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod funnel;

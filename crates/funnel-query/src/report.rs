@@ -154,7 +154,7 @@ pub(crate) async fn counts_of_unit(
 }
 
 impl ReportRequest {
-    fn scope(&self, account: String) -> Scope {
+    pub(crate) fn scope(&self, account: String) -> Scope {
         Scope {
             account,
             from: self.from,
@@ -165,7 +165,7 @@ impl ReportRequest {
         }
     }
 
-    fn question(&self) -> Question<'_> {
+    pub(crate) fn question(&self) -> Question<'_> {
         let unit = self.unit.unwrap_or(self.funnel.unit);
         Question {
             definition: &self.funnel,
@@ -211,7 +211,7 @@ fn laid_out(
 }
 
 /// The account asked for, or the only one there is.
-async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
+pub(crate) async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
     let accounts = accounts(session).await?;
     let listed = accounts.join(", ");
     match (asked, accounts.as_slice()) {

@@ -2,12 +2,13 @@
 
 use super::{empty_dir, funnel, run};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "demo",
     "ingest",
     "sql",
     "run",
     "report",
+    "explain",
     "publish",
     "audit",
     "rejects",
@@ -42,12 +43,13 @@ fn help_goes_to_stdout_and_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_examples() {
     let dir = empty_dir();
-    let subcommands: [&[&str]; 14] = [
+    let subcommands: [&[&str]; 15] = [
         &["demo"],
         &["ingest"],
         &["sql"],
         &["run"],
         &["report"],
+        &["explain"],
         &["publish"],
         &["audit"],
         &["rejects", "list"],

@@ -45,6 +45,11 @@ pub enum Reason {
         /// The step.
         step: usize,
     },
+    /// Rows satisfy the step in the instant of the step before: mode `ordered` would go further.
+    NotStrictlyLater {
+        /// The step.
+        step: usize,
+    },
     /// Rows would do only with a wider window *and* as fillers of several steps.
     SeveralRules {
         /// The step.
@@ -63,6 +68,7 @@ impl Reason {
             Reason::AfterWindow { .. } => "after_window",
             Reason::WindowOpen { .. } => "window_open",
             Reason::OnlyCandidateUsed { .. } => "only_candidate_used",
+            Reason::NotStrictlyLater { .. } => "not_strictly_later",
             Reason::SeveralRules { .. } => "several_rules",
         }
     }
@@ -77,6 +83,7 @@ impl Reason {
             | Reason::AfterWindow { step, .. }
             | Reason::WindowOpen { step, .. }
             | Reason::OnlyCandidateUsed { step }
+            | Reason::NotStrictlyLater { step }
             | Reason::SeveralRules { step } => step,
         }
     }
@@ -94,7 +101,7 @@ pub fn reason(
     as_of: Option<i64>,
 ) -> Result<Option<Reason>, NotExplained> {
     let mode = spec.mode();
-    if !matches!(mode, Mode::Ordered | Mode::Loose) {
+    if !matches!(mode, Mode::Ordered | Mode::OrderedIncrease | Mode::Loose) {
         return Err(NotExplained { mode });
     }
     let step = Matcher::new(spec.clone()).level(rows);
@@ -128,7 +135,13 @@ impl Question<'_> {
         if let Some(by) = self.beyond_window() {
             return Reason::AfterWindow { step, by };
         }
-        if level_reusing_rows(self.spec.window(), self.spec.steps(), self.rows) > step {
+        // Rows that must be strictly later are different rows in any case.
+        let increases = self.spec.mode() == Mode::OrderedIncrease;
+        if increases && self.level_of_ties() > step {
+            return Reason::NotStrictlyLater { step };
+        }
+        if !increases && level_reusing_rows(self.spec.window(), self.spec.steps(), self.rows) > step
+        {
             return Reason::OnlyCandidateUsed { step };
         }
         if level_reusing_rows(None, self.spec.steps(), self.rows) > step {
@@ -150,7 +163,8 @@ impl Question<'_> {
         let progress = |window: u64| self.progress(Some(window), self.rows);
         let reached = progress(window);
         // Below `low` it does not go further, from `high` on it does.
-        let (mut low, mut high) = (window, last.time.abs_diff(first.time));
+        let span = last.time.abs_diff(first.time).saturating_add(1);
+        let (mut low, mut high) = (window, span);
         if high <= window || progress(high) == reached {
             return None;
         }
@@ -190,6 +204,12 @@ impl Question<'_> {
             }
         }
         after(open)
+    }
+
+    /// The level if a step could be reached in the instant of the one before.
+    fn level_of_ties(&self) -> usize {
+        Spec::new(Mode::Ordered, self.spec.steps(), self.spec.window())
+            .map_or(0, |spec| Matcher::new(spec).level(self.rows))
     }
 
     /// The number of steps reached: what a wider window or another row never lowers.

@@ -107,6 +107,36 @@ fn reasons_name_the_step_and_the_measure() {
 }
 
 #[test]
+fn the_same_instant_is_not_later() {
+    let spec = Spec::new(Mode::OrderedIncrease, 2, None).unwrap();
+    let history = rows(&[(0, 1), (0, 2)]);
+    let classes = classify(&spec, &history).unwrap();
+    assert_eq!(
+        classes,
+        [Class::Used { steps: 1 }, Class::NotLater { step: 1 }]
+    );
+    let why = reason(&spec, &history, None);
+    assert_eq!(why, Ok(Some(Reason::NotStrictlyLater { step: 1 })));
+}
+
+#[test]
+fn first_instant_outside_of_an_exclusive_window_is_out_by_one() {
+    let options = crate::Options {
+        bound: Bound::Exclusive,
+        ..crate::Options::default()
+    };
+    let spec = Spec::new(Mode::Ordered, 2, Some(10))
+        .unwrap()
+        .with_options(options)
+        .unwrap();
+    let history = rows(&[(0, 1), (10, 2)]);
+    let classes = classify(&spec, &history).unwrap();
+    assert_eq!(classes[1], Class::OutOfWindow { step: 1, by: 1 });
+    let why = reason(&spec, &history, None);
+    assert_eq!(why, Ok(Some(Reason::AfterWindow { step: 1, by: 1 })));
+}
+
+#[test]
 fn window_is_open_up_to_its_last_instant() {
     let history = [(0, 1), (4, 1), (5, 2)];
     let open = Some(Reason::WindowOpen { step: 2, until: 14 });
@@ -121,7 +151,11 @@ fn window_is_open_up_to_its_last_instant() {
 /// Few instants and few steps: many ties, duplicates and returns.
 fn histories(rows_max: usize) -> impl Strategy<Value = (Spec, Vec<Row>)> {
     let window = prop_oneof![Just(None), (0_u64..10).prop_map(Some)];
-    let mode = prop_oneof![3 => Just(Mode::Ordered), 1 => Just(Mode::Loose)];
+    let mode = prop_oneof![
+        3 => Just(Mode::Ordered),
+        2 => Just(Mode::OrderedIncrease),
+        1 => Just(Mode::Loose),
+    ];
     (mode, 1_usize..=4, window).prop_flat_map(move |(mode, steps, window)| {
         let mask = prop_oneof![3 => (0..=steps).prop_map(|bit| 1 << bit), 1 => 0_u64..32];
         let row = (0_i64..14, mask).prop_map(|(time, mask)| Row { time, mask });
@@ -214,7 +248,10 @@ proptest! {
                     prop_assert!(row.mask >> step & 1 == 1);
                     prop_assert!(before.is_none_or(|before| before > row.time));
                 }
-                Class::NotLater { .. } => prop_assert!(false, "only strict modes have it"),
+                Class::NotLater { step } => {
+                    prop_assert_eq!(spec.mode(), Mode::OrderedIncrease);
+                    prop_assert_eq!(chain_of(&spec, &rows)[step - 1], row.time);
+                }
                 _ => {}
             }
         }
@@ -262,6 +299,7 @@ proptest! {
             let open = at(as_of) > reached;
             prop_assert_eq!(open, matches!(why, Reason::WindowOpen { .. }), "window {}", window);
         }
+        let ordered = Spec::new(Mode::Ordered, spec.steps(), spec.window()).unwrap();
         match why {
             Reason::NeverEntered => prop_assert!(level == 0 && !seen),
             Reason::NeverSeen { .. } => prop_assert!(!seen),
@@ -283,8 +321,16 @@ proptest! {
                 let before = matches!(why, Reason::OnlyBeforeEntry { .. });
                 prop_assert_eq!(last.time < entry.time, before);
             }
+            Reason::NotStrictlyLater { .. } => {
+                let mut ties = Matcher::new(ordered);
+                prop_assert!(ties.level(&rows) > level && spec.mode() == Mode::OrderedIncrease);
+            }
             Reason::SeveralRules { .. } => {
-                prop_assert!(longest_reusing_rows(&spec, &rows, &[]) == level);
+                let alone = match spec.mode() {
+                    Mode::OrderedIncrease => Matcher::new(ordered).level(&rows),
+                    _ => longest_reusing_rows(&spec, &rows, &[]),
+                };
+                prop_assert_eq!(alone, level);
                 prop_assert!(longest_reusing_rows(&spec.with_window(None), &rows, &[]) > level);
             }
         }

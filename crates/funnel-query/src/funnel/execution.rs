@@ -78,14 +78,14 @@ pub(crate) async fn execute_all(
 }
 
 /// The predicates of a question and the columns that they and its breakdown need.
-struct Parsed {
-    steps: Vec<StepRules>,
-    filters: Vec<Expr>,
-    wanted: BTreeSet<String>,
+pub(crate) struct Parsed {
+    pub(crate) steps: Vec<StepRules>,
+    pub(crate) filters: Vec<Expr>,
+    pub(crate) wanted: BTreeSet<String>,
 }
 
 impl Parsed {
-    async fn new(ctx: &SessionContext, question: &Question<'_>) -> Result<Self> {
+    pub(crate) async fn new(ctx: &SessionContext, question: &Question<'_>) -> Result<Self> {
         let parser = Parser::new(ctx).await?;
         let steps = parser.steps(question.definition)?;
         let filters = parser.filters(question)?;
