@@ -44,15 +44,18 @@ mod dialect;
 mod loose;
 mod matcher;
 mod mode;
+mod next;
 mod options;
 mod ordered;
 mod pattern;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
 mod retention;
+mod set;
 mod spec;
 mod state;
 mod ties;
+mod unordered;
 
 pub use dialect::clickhouse::ClickHouse;
 pub use dialect::doris::Doris;

@@ -3,8 +3,10 @@
 use crate::dialect::clickhouse::{self, ClickHouse, Scan};
 use crate::dialect::{doris, pinot, posthog, starrocks};
 use crate::loose::Loose;
+use crate::next::Next;
 use crate::ordered::Ordered;
-use crate::{Mode, Spec};
+use crate::unordered::Unordered;
+use crate::{Mode, Spec, set};
 
 /// One row of a history: when it happened, and which steps it satisfies (bit 0 is the first step).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +54,9 @@ pub enum State {
 enum Machine {
     Ordered(Ordered),
     RowMany(Scan),
+    Next(Next),
+    Unordered(Unordered),
+    Set,
     Loose(Loose),
     ClickHouse(clickhouse::WindowFunnel),
     Doris(doris::WindowFunnel),
@@ -70,6 +75,9 @@ impl Matcher {
             }
             Mode::Ordered => Machine::Ordered(Ordered::new(shape, false)),
             Mode::OrderedIncrease => Machine::Ordered(Ordered::new(shape, true)),
+            Mode::Next { relevant_steps } => Machine::Next(Next::new(shape, relevant_steps)),
+            Mode::Unordered { anchored } => Machine::Unordered(Unordered::new(shape, anchored)),
+            Mode::Set => Machine::Set,
             Mode::Loose => Machine::Loose(Loose::new(shape)),
             Mode::ClickHouse(modes) => {
                 Machine::ClickHouse(clickhouse::WindowFunnel::new(modes, &spec))
@@ -99,6 +107,9 @@ impl Matcher {
         match &mut self.machine {
             Machine::Ordered(machine) => machine.level(rows),
             Machine::RowMany(machine) => machine.run::<false>(rows),
+            Machine::Next(machine) => machine.level(rows),
+            Machine::Unordered(machine) => machine.level(rows),
+            Machine::Set => set::level(self.spec.shape(), rows),
             Machine::Loose(machine) => level_of(machine.reached(rows)),
             Machine::ClickHouse(machine) => machine.level(rows),
             Machine::Doris(machine) => machine.level(rows),
@@ -120,7 +131,8 @@ impl Matcher {
     }
 
     /// The level, and into `chain` the positions in `rows` of the rows that reached each step: of
-    /// the reported chain, as many as the level says; in modes `loose` and `posthog:unordered`
+    /// the reported chain, as many as the level says; in modes `loose`, `unordered` and
+    /// `posthog:unordered`
     /// one entry for each step, `None` where it has no row.
     pub fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> usize {
         check_order(rows);
@@ -133,6 +145,12 @@ impl Matcher {
             Machine::StarRocks(machine) => machine.chain(rows),
             Machine::Pinot(machine) => machine.chain(rows),
             Machine::PostHog(machine) => return machine.chain(rows, chain),
+            Machine::Next(machine) => machine.chain(rows),
+            Machine::Unordered(machine) => {
+                chain.extend_from_slice(machine.chain(rows));
+                return chain.iter().flatten().count();
+            }
+            Machine::Set => return set::chain(self.spec.shape(), rows, chain),
             Machine::Loose(machine) => return level_of(machine.chain(rows, chain)),
         };
         chain.extend(found.iter().copied().map(Some));

@@ -32,6 +32,24 @@ pub enum Mode {
     /// `ordered,increase`: as `ordered`, with times that increase from step to step. No chain is
     /// lost: rows of one instant continue the chains from before that instant.
     OrderedIncrease,
+    /// `next`: as `ordered`, with no other row of the key between the first and the last row of the
+    /// chain, whether it satisfies a step or not. With `next,relevant=steps` only rows that satisfy
+    /// a step are looked at. Rows of the same time may be taken in any order, so rows of the time at
+    /// which the chain begins or ends are not between.
+    Next {
+        /// Are rows that satisfy no step overlooked?
+        relevant_steps: bool,
+    },
+    /// `unordered`: the level is the largest number of different steps, each with a row of its own,
+    /// in a stretch of one window. Step *k* is reached if *k* steps are. With `unordered,anchored`
+    /// the first step must have a row, and no other may be before it.
+    Unordered {
+        /// Must the first step come first?
+        anchored: bool,
+    },
+    /// `set`: step *k* is reached if each of the steps 1 to *k* has a row, in whatever order and at
+    /// whatever distance; a row may have several steps. There is no window.
+    Set,
     /// `loose`: a step is reached if a row satisfies it, whatever came before: clicks can be made by
     /// programs, and events get lost. One row may satisfy several steps. With a window, the steps
     /// are looked for in the one stretch of that length which holds the most of them; of several,
@@ -50,7 +68,8 @@ pub enum Mode {
 }
 
 /// What a mode may begin with, as messages show it.
-const KNOWN: &str = "'ordered', 'ordered,increase', 'loose', 'ch:default' or 'ch:' with any of \
+const KNOWN: &str = "'ordered', 'ordered,increase', 'next', 'next,relevant=steps', \
+                     'unordered', 'unordered,anchored', 'set', 'loose', 'ch:default' or 'ch:' with any of \
                      strict_deduplication, strict_order, strict_increase, strict_once, allow_reentry, \
                      'doris:', 'starrocks:' or 'pinot:' with 'default' or flags, 'posthog:' with \
                      'ordered', 'strict' or 'unordered'";
@@ -71,6 +90,7 @@ impl Mode {
     /// Do rows that satisfy no step change the answer? Then they must be given, too.
     pub const fn needs_all_rows(self) -> bool {
         match self {
+            Mode::Next { relevant_steps } => !relevant_steps,
             Mode::ClickHouse(flags) => flags.strict_order,
             Mode::Pinot(flags) => flags.keep_all,
             Mode::PostHog(order) => matches!(order, PostHog::Strict),
@@ -102,6 +122,15 @@ impl fmt::Display for Mode {
         match self {
             Mode::Ordered => f.write_str("ordered"),
             Mode::OrderedIncrease => f.write_str("ordered,increase"),
+            Mode::Next {
+                relevant_steps: false,
+            } => f.write_str("next"),
+            Mode::Next {
+                relevant_steps: true,
+            } => f.write_str("next,relevant=steps"),
+            Mode::Unordered { anchored: false } => f.write_str("unordered"),
+            Mode::Unordered { anchored: true } => f.write_str("unordered,anchored"),
+            Mode::Set => f.write_str("set"),
             Mode::Loose => f.write_str("loose"),
             Mode::ClickHouse(flags) => write!(f, "ch:{flags}"),
             Mode::Doris(mode) => write!(f, "doris:{mode}"),
@@ -156,6 +185,26 @@ fn own(text: &str) -> Result<Mode, Reason> {
                 Mode::Ordered
             })
         }
+        "next" => {
+            let mut relevant_steps = false;
+            flags.each(false, |flag, value| match (flag, value) {
+                ("relevant", Some("steps")) => set(&mut relevant_steps),
+                ("relevant", _) => Taken::Value("is relevant=steps, or left out"),
+                _ => Taken::Unknown("relevant=steps"),
+            })?;
+            Ok(Mode::Next { relevant_steps })
+        }
+        "unordered" => {
+            let mut anchored = false;
+            flags.each(false, |flag, _| match flag {
+                "anchored" => set(&mut anchored),
+                _ => Taken::Unknown("anchored"),
+            })?;
+            Ok(Mode::Unordered { anchored })
+        }
+        "set" => flags
+            .each(false, |_, _| Taken::Unknown("no flags"))
+            .map(|()| Mode::Set),
         "loose" => flags
             .each(false, |_, _| Taken::Unknown("no flags"))
             .map(|()| Mode::Loose),
@@ -167,8 +216,8 @@ fn own(text: &str) -> Result<Mode, Reason> {
 #[derive(Clone, Copy)]
 pub(crate) struct Flags<'a>(pub(crate) &'a str);
 
-/// The flag that has a value.
-const VALUED: &str = "max_step_duration";
+/// The flags that have a value.
+const VALUED: [&str; 2] = ["max_step_duration", "relevant"];
 
 /// What became of a flag.
 pub(crate) enum Taken {
@@ -207,7 +256,7 @@ impl Flags<'_> {
                 None => (written.trim(), None),
             };
             match take(flag, value) {
-                Taken::Yes if value.is_some() && flag != VALUED => {
+                Taken::Yes if value.is_some() && !VALUED.contains(&flag) => {
                     return Err(Reason::Value {
                         flag: flag.to_owned(),
                         must: "takes no value",

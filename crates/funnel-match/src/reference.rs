@@ -8,19 +8,24 @@ use crate::{Bound, Mode, Row, Spec};
 mod clickhouse;
 mod dialects;
 
-/// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace): of our own
-/// modes, because the chain that a dialect reports is no part of its definition.
+/// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace): of the modes
+/// that define a chain or, as `loose`, a row for each step.
 /// Exponential in the number of rows: eight are plenty.
 ///
 /// # Panics
-/// In a dialect.
+/// In a dialect, and in modes `unordered` and `set`.
 pub fn times(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
-    assert!(!spec.mode().is_dialect(), "a dialect defines no chain");
+    let mode = spec.mode();
+    assert!(
+        !mode.is_dialect() && !matches!(mode, Mode::Unordered { .. } | Mode::Set),
+        "mode '{mode}' defines no chain"
+    );
     if spec.mode() == Mode::Loose {
         return loose(spec, rows);
     }
     chains(spec, rows, &[])
         .into_iter()
+        .filter(|chain| is_direct(spec, rows, chain))
         .map(|chain| {
             chain
                 .iter()
@@ -41,6 +46,11 @@ pub fn times(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
 /// [depends on it](Mode::depends_on_row_order).
 pub fn level(spec: &Spec, rows: &[Row]) -> usize {
     dialects::level(spec, rows).unwrap_or_else(|| {
+        match spec.mode() {
+            Mode::Unordered { anchored } => return unordered(spec, rows, anchored),
+            Mode::Set => return set(spec, rows),
+            _ => {}
+        }
         times(spec, rows)
             .iter()
             .rposition(Option::is_some)
@@ -81,6 +91,67 @@ fn in_window(spec: &Spec, first: Option<i64>, time: i64) -> bool {
         Bound::Inclusive => distance <= i128::from(window),
         Bound::Exclusive => distance < i128::from(window),
     }
+}
+
+/// In mode `next`: are all rows between the first and the last of the chain in it?
+fn is_direct(spec: &Spec, rows: &[Row], chain: &[usize]) -> bool {
+    let (Mode::Next { relevant_steps }, Some(first), Some(last)) =
+        (spec.mode(), chain.first(), chain.last())
+    else {
+        return true;
+    };
+    let all = (0..spec.steps()).fold(0, |all, step| all | 1 << step);
+    let between = |row: &usize| {
+        let time = rows[*row].time;
+        let counts = !relevant_steps || rows[*row].mask & all != 0;
+        rows[*first].time < time && time < rows[*last].time && counts
+    };
+    (0..rows.len())
+        .filter(between)
+        .all(|row| chain.contains(&row))
+}
+
+/// The most steps that rows of a stretch can be given.
+fn unordered(spec: &Spec, rows: &[Row], anchored: bool) -> usize {
+    let starts = rows.iter().enumerate();
+    let levels = starts.map(|(at, first)| {
+        let inside: Vec<usize> = (0..rows.len())
+            .filter(|row| rows[*row].time >= first.time)
+            .filter(|row| in_window(spec, Some(first.time), rows[*row].time))
+            .collect();
+        if !anchored {
+            return most(spec, rows, &inside, 0);
+        }
+        if first.mask & 1 == 0 {
+            return 0;
+        }
+        let others: Vec<usize> = inside.into_iter().filter(|row| *row != at).collect();
+        1 + most(spec, rows, &others, 1)
+    });
+    levels.max().unwrap_or(0)
+}
+
+/// The most of the steps from `step` on that different rows of `free` satisfy.
+fn most(spec: &Spec, rows: &[Row], free: &[usize], step: usize) -> usize {
+    if step == spec.steps() {
+        return 0;
+    }
+    let given = free
+        .iter()
+        .filter(|row| rows[**row].mask >> step & 1 == 1)
+        .map(|given| {
+            let rest: Vec<usize> = free.iter().copied().filter(|row| row != given).collect();
+            1 + most(spec, rows, &rest, step + 1)
+        });
+    given
+        .max()
+        .unwrap_or(0)
+        .max(most(spec, rows, free, step + 1))
+}
+
+fn set(spec: &Spec, rows: &[Row]) -> usize {
+    let has = |step: &usize| rows.iter().any(|row| row.mask >> step & 1 == 1);
+    (0..spec.steps()).take_while(has).count()
 }
 
 /// First times of each step within the best stretch among those that begin at a row.

@@ -34,6 +34,10 @@ impl Spec {
                 mode,
                 must: "must be above 0, because its end is outside",
             }),
+            _ if window.is_some() && mode == Mode::Set => Err(SpecError::Window {
+                mode,
+                must: "must be left out (NULL): sets know no time; with a window use 'unordered'",
+            }),
             _ => Ok(Self {
                 mode,
                 steps,

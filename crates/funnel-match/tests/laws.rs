@@ -5,7 +5,16 @@
 use funnel_match::{Bound, Matcher, Mode, Options, Reuse, Row, Spec, reference};
 use proptest::prelude::*;
 
+/// More rows never make these worse.
 const OWN: [&str; 3] = ["ordered", "ordered,increase", "loose"];
+
+const OTHERS: [&str; 5] = [
+    "next",
+    "next,relevant=steps",
+    "unordered",
+    "unordered,anchored",
+    "set",
+];
 
 /// Every legal combination of ClickHouse's modes.
 fn clickhouse_modes() -> Vec<String> {
@@ -74,8 +83,10 @@ fn histories_of(modes: Vec<Mode>, rows_max: usize) -> impl Strategy<Value = (Spe
     let shape = (prop::sample::select(modes), 1_usize..=6, window, 1_i64..16);
     shape.prop_flat_map(move |(mode, steps, window, span)| {
         let row = (-span..span, masks(steps)).prop_map(|(time, mask)| Row { time, mask });
-        // Pinot has no window of 0.
-        let window = window.filter(|window| *window > 0 || !matches!(mode, Mode::Pinot(_)));
+        // Pinot has no window of 0, sets have none at all.
+        let window = window
+            .filter(|window| *window > 0 || !matches!(mode, Mode::Pinot(_)))
+            .filter(|_| mode != Mode::Set);
         let spec = Spec::new(mode, steps, window).unwrap();
         (Just(spec), prop::collection::vec(row, 0..=rows_max))
     })
@@ -183,12 +194,52 @@ proptest! {
     }
 
     #[test]
+    fn rows_that_follow_each_other_and_unordered_steps_equal_exhaustive_search(
+        (spec, rows) in histories_of(OTHERS.map(|mode| mode.parse().unwrap()).to_vec(), 6)
+    ) {
+        let rows = sorted(&rows);
+        let expected = reference::level(&spec, &rows);
+        prop_assert_eq!(level(&spec, &rows), expected, "{}", spec.mode());
+        let (found, times) = trace(&spec, &rows);
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(times.iter().flatten().count(), expected);
+        if matches!(spec.mode(), Mode::Next { .. }) {
+            prop_assert_eq!(times, reference::times(&spec, &rows));
+        }
+    }
+
+    #[test]
+    fn rows_of_the_chain_are_different_and_satisfy_their_steps(
+        (spec, rows) in histories_of(OTHERS[..4].iter().map(|mode| mode.parse().unwrap()).collect(), 40)
+    ) {
+        let rows = sorted(&rows);
+        let mut chain = Vec::new();
+        Matcher::new(spec.clone()).chain(&rows, &mut chain);
+        for (step, row) in chain.iter().enumerate() {
+            if let Some(row) = row {
+                prop_assert!(rows[*row].mask >> step & 1 == 1);
+                prop_assert!(!chain[..step].contains(&Some(*row)));
+            }
+        }
+        let times = || chain.iter().flatten().map(|row| rows[*row].time);
+        if let (Some(first), Some(last)) = (times().min(), times().max()) {
+            prop_assert!(spec.window().is_none_or(|window| last.abs_diff(first) <= window));
+        }
+    }
+
+    #[test]
     fn stricter_rules_never_reach_further((spec, rows) in histories_of(vec![Mode::Ordered], 60)) {
         let of = |mode| level(&Spec::new(mode, spec.steps(), spec.window()).unwrap(), &rows);
         let many = Options { reuse: Reuse::RowMany, ..Options::default() };
         let many = level(&spec.clone().with_options(many).unwrap(), &rows);
         prop_assert!(of(Mode::OrderedIncrease) <= of(Mode::Ordered));
         prop_assert!(of(Mode::Ordered) <= many);
+        let unordered = |anchored| of(Mode::Unordered { anchored });
+        prop_assert!(of(Mode::Ordered) <= unordered(true));
+        prop_assert!(unordered(true) <= unordered(false));
+        let next = |relevant_steps| of(Mode::Next { relevant_steps });
+        prop_assert!(next(false) <= next(true));
+        prop_assert!(next(true) <= of(Mode::Ordered));
     }
 }
 
@@ -197,7 +248,10 @@ proptest! {
 
     #[test]
     fn order_of_rows_within_an_instant_does_not_matter(
-        ((spec, rows), shuffled) in histories(60).prop_flat_map(|(spec, rows)| {
+        ((spec, rows), shuffled) in prop_oneof![
+            histories(60).boxed(),
+            histories_of(OTHERS[..2].iter().map(|mode| mode.parse().unwrap()).collect(), 60).boxed(),
+        ].prop_flat_map(|(spec, rows)| {
             (Just((spec, rows.clone())), Just(rows).prop_shuffle())
         })
     ) {

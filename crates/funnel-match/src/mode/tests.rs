@@ -9,6 +9,11 @@ fn every_mode_is_found_by_its_name_in_any_case() {
     for name in [
         "ordered",
         "ordered,increase",
+        "next",
+        "next,relevant=steps",
+        "unordered",
+        "unordered,anchored",
+        "set",
         "loose",
         "doris:default",
         "doris:fixed",
@@ -79,4 +84,12 @@ fn a_value_belongs_to_the_flag_that_has_one() {
     assert!(error("pinot:max_step_duration=1,max_step_duration=2").contains("twice"));
     assert!(error("pinot:keep_all=1").contains("'keep_all' takes no value"));
     assert!(error("ch:strict_once=1").contains("'strict_once' takes no value"));
+}
+
+#[test]
+fn relevant_rows_are_those_of_the_steps() {
+    assert!(error("next,relevant=all").contains("is relevant=steps, or left out"));
+    assert!(error("next,relevant").contains("is relevant=steps, or left out"));
+    assert!(error("next,strict").contains("no flag 'strict'; it may have: relevant=steps"));
+    assert!(error("set,anchored").contains("no flags"));
 }
