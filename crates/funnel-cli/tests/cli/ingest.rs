@@ -16,7 +16,7 @@ const TOPICS: [&str; 4] = [
     "lp.conversion.v1",
 ];
 
-fn broker() -> MockCluster<'static, DefaultProducerContext> {
+pub(super) fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).unwrap();
     for topic in TOPICS {
         broker.create_topic(topic, 2, 1).unwrap();
@@ -114,7 +114,7 @@ fn a_service_that_is_told_to_stop_is_done() {
 }
 
 /// Lines of stderr up to the one that says it is up; the rest is read on so that it never blocks.
-fn wait_for_line(service: &mut Child, part: &str) -> String {
+pub(super) fn wait_for_line(service: &mut Child, part: &str) -> String {
     let mut lines = BufReader::new(service.stderr.take().unwrap());
     let mut seen = String::new();
     while !seen.contains(part) {

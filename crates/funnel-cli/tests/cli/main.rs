@@ -6,6 +6,8 @@ mod demo;
 mod help;
 mod ingest;
 mod pipeline;
+mod prompt;
+mod readme;
 mod sql;
 mod usage;
 
