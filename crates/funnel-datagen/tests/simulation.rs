@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use funnel_datagen::truth::{AccountTruth, RecordFates};
+use funnel_datagen::truth::{AccountTruth, FunnelTruth, RecordFates};
 use funnel_datagen::{Disorder, Message, Options, Simulation, Truth, topics};
 
 #[expect(
@@ -142,6 +142,78 @@ fn good_messages_are_envelopes_on_their_topic_with_an_id_of_their_own() {
     }
 }
 
+/// The event types of the contract. `chat_interactive` is not among them: it is derived, and no
+/// message bears it.
+const EVENT_TYPES: [&str; 24] = [
+    "session_started",
+    "page_viewed",
+    "engagement_eligible",
+    "engagement_retrieved",
+    "engagement_start",
+    "engagement_rendered",
+    "engagement_impression",
+    "engagement_expanded",
+    "engagement_timeout",
+    "engagement_declined",
+    "engagement_removed",
+    "engagement_click",
+    "availability_checked",
+    "chat_authenticated",
+    "chat_window_state",
+    "chat_requested",
+    "chat_connected",
+    "chat_line",
+    "chat_transferred",
+    "chat_resume_failed",
+    "chat_ended",
+    "survey_event",
+    "sde_reported",
+    "goal_reached",
+];
+
+/// The sources that the contract knows.
+const SOURCES: [&str; 8] = [
+    "web_tag",
+    "app_engagement",
+    "monitoring_api",
+    "chat_sdk",
+    "server_chat",
+    "visit_info",
+    "data_access",
+    "engagement_history",
+];
+
+#[test]
+fn every_event_type_and_every_source_occurs_and_sessions_name_their_device() {
+    let mut options = Options {
+        sessions: 3_000,
+        ..Options::calm()
+    };
+    options.disorder.copies = 0.25;
+    let (messages, _) = run(options);
+    let (mut types, mut sources) = (BTreeSet::new(), BTreeSet::new());
+    let (mut sessions, mut with_device) = (BTreeSet::new(), BTreeSet::new());
+    for m in &messages {
+        let text = m.value.as_deref().unwrap();
+        let v: serde_json::Value = serde_json::from_slice(text).unwrap();
+        let name = |key: &str| v[key].as_str().unwrap_or_default().to_owned();
+        let session = name("sessionId");
+        let session = session.split('.').next().unwrap_or_default().to_owned();
+        if name("eventType") == "session_started" {
+            sessions.insert(session.clone());
+            if text.windows(14).any(|w| w == b"\"deviceFamily\"") {
+                with_device.insert(session);
+            }
+        }
+        types.insert(name("eventType"));
+        sources.insert(name("sourceSystem"));
+    }
+    assert_eq!(types, EVENT_TYPES.map(str::to_owned).into());
+    assert_eq!(sources, SOURCES.map(str::to_owned).into());
+    assert_eq!(sessions.len(), 3_000);
+    assert_eq!(sessions, with_device);
+}
+
 #[test]
 fn messages_come_in_order_of_their_timestamps_with_little_held_back() {
     let mut simulation = Simulation::new(options(3_000, 2)).unwrap();
@@ -208,6 +280,25 @@ fn identities(account: &AccountTruth) {
     }
 }
 
+/// A visitor has one device, so the counts by device add up at every unit.
+fn device_identities(account: &AccountTruth) {
+    assert_eq!(account.by_device.len(), 3);
+    let reached = |f: &FunnelTruth| -> Vec<u64> {
+        let steps = f.loose.iter().chain(&f.ordered);
+        steps.map(|s| s.reached).collect()
+    };
+    for (name, units) in &account.funnels {
+        for (unit, all) in units {
+            let mut sum = vec![0; reached(all).len()];
+            for device in account.by_device.values() {
+                let some = reached(&device[name][unit]);
+                sum.iter_mut().zip(some).for_each(|(sum, n)| *sum += n);
+            }
+            assert_eq!(sum, reached(all), "{name} {unit}");
+        }
+    }
+}
+
 fn funnel_identities(account: &AccountTruth) {
     let n = |k: &str| account.metrics[k];
     for (name, units) in &account.funnels {
@@ -255,6 +346,7 @@ fn the_truth_of_a_rough_simulation_adds_up() {
     for account in truth.accounts.values() {
         identities(account);
         funnel_identities(account);
+        device_identities(account);
         outcomes.extend(account.outcomes.keys().cloned());
         assert!(account.metrics["unattributed_chats"] > 0);
         assert!(account.metrics["conversions_after_engagement_cross_session"] > 0);

@@ -62,7 +62,13 @@ fn discriminators(draft: &Draft<'_, '_>, entry: &blake3::Hash) -> Option<Vec<Opt
     let text = |number: Option<i64>| number.map(|number| number.to_string());
     let time = Some(time_part(event));
     Some(match event.event_type {
-        EventType::SessionStarted => vec![event.visitor_id.clone(), event.session_id.clone()],
+        // The tag tells that a session is there, the files tell its device: forms of one fact with
+        // different contents, of which none may hide the other.
+        EventType::SessionStarted => vec![
+            event.visitor_id.clone(),
+            event.session_id.clone(),
+            Some(event.source_system.clone()),
+        ],
         EventType::PageViewed => {
             vec![
                 event.visitor_id.clone(),

@@ -1,8 +1,8 @@
 //! Who and what the scenario is made of.
 
-use crate::payload::Engagement;
 use crate::payload::app::AuthIds;
 use crate::payload::chat::Chat;
+use crate::payload::{Device, Engagement};
 use crate::scribe::Visit;
 
 /// 2024-03-04T00:00:00Z.
@@ -77,6 +77,7 @@ pub(super) fn monitored(number: usize) -> Visit {
         session_raw: format!("{session}.9c1e07ab42d85f3360be7714ac58d2f10e69b{number:03x}"),
         session,
         flow: "monitored",
+        device: Device::DESKTOP,
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn unmonitored(number: usize) -> Visit {
         session_raw: session.clone(),
         session,
         flow: "unmonitored",
+        device: Device::DESKTOP,
     }
 }
 

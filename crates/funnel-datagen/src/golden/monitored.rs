@@ -163,6 +163,7 @@ fn copies(story: &mut Story<'_>, e: &Engagement) {
     story
         .s
         .da_conversation(&crate::payload::data_access::Conversation {
+            device: crate::payload::Device::DESKTOP,
             chat_key: format!("{}{}", visit.account, 4_295_386_101_i64),
             requested: t + 44_011,
             connected: Some(t + 70_480),

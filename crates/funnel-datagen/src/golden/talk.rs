@@ -136,6 +136,7 @@ impl Talk<'_> {
 
     fn history(&self, n: usize, start: i64, leg: Stretch) -> Leg<'_> {
         Leg {
+            device: crate::payload::Device::DESKTOP,
             account: &self.visit.account,
             chat_key: self.chat_key(),
             visitor: Some(self.visit.visitor.to_lowercase()),
@@ -156,6 +157,7 @@ impl Talk<'_> {
         let monitored = self.visit.flow == "monitored";
         let visitor = (self.visit.visitor.as_str(), self.visit.session_raw.as_str());
         s.da_conversation(&Conversation {
+            device: crate::payload::Device::DESKTOP,
             chat_key: self.chat_key(),
             requested: self.chat.start,
             connected: self

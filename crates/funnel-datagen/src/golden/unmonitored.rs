@@ -24,7 +24,7 @@ pub(super) fn story(number: usize, variant: Variant) -> Vec<Draft> {
     } else {
         Asked::Server
     };
-    s.session_created(t, &page, source, number != 2);
+    s.session_created(t, &page, source);
     if number == 2 {
         s.retrieved(t, &page, source, None);
         return s.out;

@@ -1,7 +1,7 @@
 //! App Engagement API, Monitoring API and the steps of the brand's own window before the chat.
 
-use super::{Engagement, id, text_id};
-use crate::json::Obj;
+use super::{Device, Engagement, id, iso, text_id};
+use crate::json::{Obj, quoted};
 use crate::message::IdStyle;
 
 /// The ids an answer repeats.
@@ -21,17 +21,32 @@ fn answer(status: &str, a: Answer<'_>, style: IdStyle) -> Obj {
     o
 }
 
-/// The part of a create-session answer that says that a session exists.
-pub fn session_created(a: Answer<'_>, available: bool, style: IdStyle) -> Obj {
-    answer(
-        if available {
-            "Available"
-        } else {
-            "NotAvailable"
-        },
-        a,
-        style,
-    )
+/// The body of the call that creates a session: the app, its device, its place.
+pub fn create_session(device: Device, section: &str) -> Obj {
+    let mut details = Obj::new();
+    details
+        .str("appVersion", "3.1")
+        .str("deviceFamily", device.family);
+    details.str("ipAddress", "203.0.113.9").str("os", device.os);
+    let mut o = Obj::with_capacity(256);
+    o.str("appType", "EXTERNAL").obj("appDetails", details);
+    o.arr("consumerSections", &[quoted(section)]);
+    o
+}
+
+/// The same for the Monitoring API, which names the parts otherwise.
+pub fn monitoring_request(device: Device, section: &str) -> Obj {
+    let mut properties = Obj::new();
+    properties
+        .str("appVersion", "1.0")
+        .str("deviceFamily", device.family);
+    properties
+        .str("ipAddress", "203.0.113.9")
+        .str("osName", device.os);
+    let mut o = Obj::with_capacity(256);
+    o.arr("entryPoints", &[quoted(&format!("sec://{section}"))]);
+    o.obj("clientProperties", properties);
+    o
 }
 
 /// An engagement was found.
@@ -136,6 +151,13 @@ pub fn estimated_wait(skill: &str, seconds: i64) -> Obj {
     request.str("skill", skill);
     let mut o = Obj::new();
     o.obj("request", request).int("estimatedWaitTime", seconds);
+    o
+}
+
+/// `onState` when there is no chat to resume.
+pub fn not_found(time: i64) -> Obj {
+    let mut o = Obj::new();
+    o.str("state", "notfound").str("time", &iso(time));
     o
 }
 

@@ -1,6 +1,6 @@
 //! Data Access records in Avro's JSON encoding: every nullable field is a union.
 
-use super::Engagement;
+use super::{Device, Engagement};
 use crate::json::{Obj, quoted};
 
 fn of(kind: &str, json: &str) -> String {
@@ -32,7 +32,7 @@ fn record(name: &str, o: Obj) -> String {
 }
 
 /// The start of a session.
-pub fn session_info(start: i64, device: &str, os: &str) -> Obj {
+pub fn session_info(start: i64, device: Device) -> Obj {
     let mut o = Obj::new();
     o.raw("sessionStartTime", &long(start));
     o.raw("userAgent", &string("Mozilla/5.0"));
@@ -40,12 +40,15 @@ pub fn session_info(start: i64, device: &str, os: &str) -> Obj {
         "deviceFamily",
         &of(
             "com.liveperson.dataaccess.DeviceFamilyEnum",
-            &quoted(device),
+            &quoted(device.family),
         ),
     );
     o.raw(
         "deviceOS",
-        &of("com.liveperson.dataaccess.DeviceOsEnum", &quoted(os)),
+        &of(
+            "com.liveperson.dataaccess.DeviceOsEnum",
+            &quoted(device.data_access_os()),
+        ),
     );
     o
 }
@@ -133,6 +136,7 @@ pub struct Conversation<'a> {
     /// Visitor and session with suffix; unmonitored chats have none.
     pub visitor: Option<(&'a str, &'a str)>,
     pub engagement: Option<&'a Engagement>,
+    pub device: Device,
 }
 
 /// `EngagementData`: a whole conversation.
@@ -160,7 +164,14 @@ pub fn conversation(c: &Conversation<'_>) -> Obj {
         "isInteractive",
         &of("boolean", if c.interactive { "true" } else { "false" }),
     );
-    o.raw("sourceOrigin", &string("Web")).null("sourceDevice");
+    o.raw("sourceOrigin", &string("Web"));
+    o.raw(
+        "sourceDevice",
+        &of(
+            "com.liveperson.dataaccess.DeviceFamilyEnum",
+            &quoted(c.device.family),
+        ),
+    );
     o.raw("endReasonId", &int(c.end_reason));
     match c.engagement {
         Some(e) => {
@@ -187,6 +198,19 @@ pub fn conversation(c: &Conversation<'_>) -> Obj {
     payload.raw("header", &record("VisitorHeader", header));
     payload.obj("com.liveperson.dataaccess.Conversation", o);
     payload
+}
+
+/// One element of `WebSessionEngAttrsData`: where the visitor came from.
+pub fn marketing(time: i64, channel: i64, campaign: &str) -> Obj {
+    let mut source = Obj::new();
+    source.raw("originatingChannel", &int(channel));
+    source
+        .raw("affiliate", &string("SpringMailer"))
+        .raw("campaignId", &string(campaign));
+    let mut o = Obj::with_capacity(256);
+    o.raw("timestamp", &long(time));
+    o.raw("data", &record("MarketingCampaignInfo", source));
+    o
 }
 
 /// `SurveyData`: one survey with one answer. Type 1 pre-chat, 2 exit, 3 agent, 4 offline.

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 
 use super::sde::money;
-use super::{Engagement, id, text_id};
+use super::{Device, Engagement, id, text_id};
 use crate::json::Obj;
 use crate::message::IdStyle;
 
@@ -34,6 +34,7 @@ pub struct Leg<'a> {
     pub sequence: i64,
     pub engagement: Option<&'a Engagement>,
     pub bought: Option<&'a Bought>,
+    pub device: Device,
 }
 
 fn time(o: &mut Obj, key: &str, ms: i64) {
@@ -135,9 +136,9 @@ pub fn record(leg: &Leg<'_>, style: IdStyle) -> Obj {
     let mut v = Obj::new();
     v.str("country", "United States")
         .str("countryCode", "US")
-        .str("device", "DESKTOP");
-    v.str("browser", "Firefox 123.0")
-        .str("operatingSystem", "WINDOWS");
+        .str("device", leg.device.family);
+    v.str("browser", leg.device.browser)
+        .str("operatingSystem", leg.device.os);
     o.obj("visitorInfo", v);
     if let Some(bought) = leg.bought {
         o.obj("sdes", sdes(bought));

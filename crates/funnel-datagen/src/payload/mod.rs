@@ -8,6 +8,7 @@ pub mod chat;
 pub mod data_access;
 pub mod history;
 pub mod sde;
+pub mod visit;
 pub mod web_tag;
 
 use chrono::{DateTime, FixedOffset};
@@ -34,6 +35,33 @@ pub struct Engagement {
     pub valid_for_seconds: i64,
     /// Shows content; a click opens no chat.
     pub content: bool,
+}
+
+/// What a visitor browses with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// `DESKTOP`, `TABLET` or `MOBILE`.
+    pub family: &'static str,
+    /// `WINDOWS`, `MAC_OSX`, `LINUX`, `IOS` or `ANDROID`.
+    pub os: &'static str,
+    pub browser: &'static str,
+}
+
+impl Device {
+    pub const DESKTOP: Self = Self {
+        family: "DESKTOP",
+        os: "WINDOWS",
+        browser: "Firefox 123.0",
+    };
+
+    /// Data Access has a spelling of its own.
+    pub(crate) fn data_access_os(self) -> &'static str {
+        if self.os == "MAC_OSX" {
+            "MAC_OS"
+        } else {
+            self.os
+        }
+    }
 }
 
 /// ISO 8601 with milliseconds at UTC-5, as the Chat API prints it.

@@ -71,7 +71,6 @@ impl Scribe<'_> {
         let event_type = match state {
             "waiting" => "chat_requested",
             "chatting" => "chat_connected",
-            "notfound" => "chat_resume_failed",
             _ => "chat_ended",
         };
         let spec = Spec {

@@ -8,7 +8,7 @@ use crate::json::Obj;
 use crate::message::{Clock, Envelope, IdStyle, Ids, Message, TimeForm, topics};
 use crate::payload::chat::Chat;
 use crate::payload::data_access;
-use crate::payload::{Engagement, web_tag};
+use crate::payload::{Device, Engagement, visit, web_tag};
 
 pub(crate) use unmonitored::{Asked, Recheck};
 
@@ -49,6 +49,7 @@ pub(crate) struct Visit {
     /// With suffix, as the Web Tag and Data Access print it; the same where there is none.
     pub(crate) session_raw: String,
     pub(crate) flow: &'static str,
+    pub(crate) device: Device,
 }
 
 /// What the envelope says beside the visit's ids.
@@ -157,7 +158,7 @@ impl<'a> Scribe<'a> {
             (self.salt >> 16) & 0xffff,
             ((self.salt & 0xffff) << 32) | self.count
         );
-        let suffixed = matches!(spec.system, "web_tag" | "data_access");
+        let suffixed = matches!(spec.system, "web_tag" | "data_access" | "visit_info");
         let session = if suffixed {
             &self.visit.session_raw
         } else {
@@ -283,7 +284,7 @@ impl<'a> Scribe<'a> {
 
     pub(crate) fn da_session(&mut self, time: i64) {
         let spec = Spec::new("session_started", "data_access", "WebSessionData", time);
-        let payload = data_access::session_info(time, "DESKTOP", "WINDOWS");
+        let payload = data_access::session_info(time, self.visit.device);
         self.put(spec.route(Route::Files), payload);
     }
 
@@ -296,6 +297,45 @@ impl<'a> Scribe<'a> {
         );
         let payload = data_access::navigation(time, url, &["loans", "lang-english"]);
         self.put(spec.route(Route::Files), payload);
+    }
+
+    /// An attribute as the files of the session repeat it.
+    pub(crate) fn da_marketing(&mut self, time: i64, channel: i64, campaign: &str) {
+        let spec = Spec::new(
+            "sde_reported",
+            "data_access",
+            "WebSessionEngAttrsData",
+            time,
+        );
+        let payload = data_access::marketing(time, channel, campaign);
+        self.put(spec.route(Route::Files), payload);
+    }
+
+    // ---- monitored: Visit Information ----
+
+    /// The visit as the monitoring system still holds it, asked for at `time`: its session, its
+    /// pages, the offers that were shown and which of them were accepted.
+    pub(crate) fn snapshot(
+        &mut self,
+        time: i64,
+        start: i64,
+        page: &str,
+        offers: &[visit::Offer<'_>],
+    ) {
+        let clicks = offers.iter().filter(|o| o.accepted.is_some()).count();
+        let events = 2 + offers.len() + clicks;
+        let spec = Spec {
+            events: u32::try_from(events).unwrap_or(u32::MAX),
+            ..Spec::new("session_started", "visit_info", "state", time)
+        };
+        let told = visit::Snapshot {
+            session: &self.visit.session_raw,
+            start,
+            page,
+            offers,
+            device: self.visit.device,
+        };
+        self.put(spec, visit::snapshot(&told));
     }
 
     /// All engagements belong to one campaign.

@@ -32,14 +32,13 @@ pub(crate) enum Recheck {
 }
 
 impl Scribe<'_> {
-    pub(crate) fn session_created(&mut self, time: i64, page: &str, source: Asked, found: bool) {
-        let visit = self.visit;
-        let answer = answer(visit, page);
+    pub(crate) fn session_created(&mut self, time: i64, page: &str, source: Asked) {
+        let device = self.visit.device;
         let payload = if source == Asked::Monitoring {
             self.reporter = "monitoring_api";
-            app::monitoring_answer(answer, None, self.style)
+            app::monitoring_request(device, "trading")
         } else {
-            app::session_created(answer, found, self.style)
+            app::create_session(device, "trading")
         };
         let (system, event) = source.names();
         self.put(
@@ -133,6 +132,12 @@ impl Scribe<'_> {
             Recheck::Wait(seconds) => app::estimated_wait(skill, seconds),
         };
         self.put(spec.context(context), payload);
+    }
+
+    /// The page finds no chat to go on with.
+    pub(crate) fn resume_failed(&mut self, time: i64, context: u32) {
+        let spec = Spec::new("chat_resume_failed", "chat_sdk", "onState", time).context(context);
+        self.put(spec, app::not_found(time));
     }
 
     pub(crate) fn authentication(

@@ -10,6 +10,11 @@ use crate::truth::record::{Outcome, Step};
 /// A whole session. Nobody here chats or buys.
 pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
     tour.scribe.da_session(start);
+    if tour.dice.chance(0.4) {
+        let channel = tour.dice.between(0, 4);
+        tour.scribe
+            .da_marketing(start + 900, channel, "spring-lending-24");
+    }
     let pages = 1 + tour.dice.between(0, 2);
     for n in 0..pages {
         let url = format!("https://www.examplebank.test/guides/{n}");

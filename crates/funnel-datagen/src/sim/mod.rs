@@ -183,7 +183,7 @@ impl Simulation {
             }
             None => {
                 let tally = &mut self.tallies[visitor.account];
-                tally.visitor(visitor.kind.flow(), &visitor.sessions);
+                tally.visitor(visitor.kind.flow(), visitor.device(), &visitor.sessions);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::talk;
 use super::tour::Tour;
-use crate::payload::Engagement;
+use crate::payload::{Engagement, visit};
 use crate::scribe::Shown;
 use crate::truth::record::{Outcome, Step};
 
@@ -25,6 +25,8 @@ pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
         pages.push((next, tour.page_id()));
     }
     tour.scribe.monitoring_started(start, &pages[0].1);
+    // The tag does not know the device; the files of the session do.
+    tour.scribe.da_session(start);
     for (n, (time, page)) in pages.iter().enumerate() {
         let path = ["home", "loans/home", "cards", "contact"][n.min(3)];
         let url = format!("https://www.examplebank.test/{path}?ref={n}");
@@ -60,9 +62,10 @@ pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
     }
     let (last_time, last_page) = pages[pages.len() - 1].clone();
     let mut time = last_time + tour.dice.seconds(12, 30);
-    for offer in offers {
-        time = fate(tour, &offer, &last_page, time) + tour.dice.seconds(8, 20);
+    for offer in &offers {
+        time = fate(tour, offer, &last_page, time) + tour.dice.seconds(8, 20);
     }
+    snapshot(tour, &offers, start, time);
     let share = if tour.record.engaged() { 0.2 } else { 0.04 };
     tour.convert(time + 15_000, &last_page, share);
     if tour.dice.chance(0.1) {
@@ -70,6 +73,33 @@ pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
         let id = tour.dice.uuid();
         tour.scribe.url_goal(time + 22_000, &id, goal);
     }
+}
+
+/// Somebody looks the visit up while the monitoring system holds it. It tells nothing that the tag
+/// has not told, except for visitors whose messages get lost or are misdated.
+fn snapshot(tour: &mut Tour<'_>, offers: &[Offer], start: i64, time: i64) {
+    let told = !tour.traits.lossy && tour.traits.clock_error == 0;
+    if !told || !tour.dice.chance(0.1) {
+        return;
+    }
+    let clicked = |index: usize| {
+        let mut facts = tour.record.facts.iter();
+        facts
+            .find(|f| f.step == Step::Clicked && f.offer == Some(index))
+            .map(|f| f.time)
+    };
+    let shown: Vec<visit::Offer<'_>> = offers
+        .iter()
+        .filter(|offer| offer.shown)
+        .map(|offer| visit::Offer {
+            engagement: &offer.engagement,
+            context: offer.context,
+            state: offer.state,
+            accepted: clicked(offer.index),
+        })
+        .collect();
+    let page = tour.page_id();
+    tour.scribe.snapshot(time, start, &page, &shown);
 }
 
 /// Start, rendering and impression on each page; the same context all along.

@@ -1,6 +1,7 @@
 //! Chats that belong to no offer: nothing in their messages names a visitor.
 
 use super::dice::Dice;
+use crate::payload::Device;
 use crate::payload::chat::{Chat, ChatEvent, ChatEventKind as Kind};
 use crate::payload::data_access::Conversation;
 use crate::scribe::{Draft, Scribe, Visit};
@@ -22,6 +23,7 @@ pub(super) fn chat(account: &str, index: u64, start: i64, dice: &mut Dice) -> St
         session: String::new(),
         session_raw: String::new(),
         flow: "unmonitored",
+        device: Device::DESKTOP,
     };
     let mut scribe = Scribe::new(&visit, (1 << 62) | index);
     scribe.anonymous_chats = true;
@@ -33,6 +35,7 @@ pub(super) fn chat(account: &str, index: u64, start: i64, dice: &mut Dice) -> St
     let ended = line.or(connected).unwrap_or(start) + dice.seconds(40, 200);
     if dice.chance(0.4) {
         scribe.da_conversation(&Conversation {
+            device: Device::DESKTOP,
             chat_key: format!("{account}{rt_session_id}"),
             requested: start,
             connected,

@@ -229,6 +229,7 @@ fn copies(tour: &mut Tour<'_>, story: &Story, bought: Option<&history::Bought>) 
     if story.legs.len() > 1 || tour.dice.chance(0.6) {
         for (n, leg) in story.legs.iter().enumerate() {
             tour.scribe.history(&history::Leg {
+                device: visit.device,
                 account: &visit.account,
                 chat_key: chat_key.clone(),
                 visitor: Some(visit.visitor.to_lowercase()),
@@ -248,6 +249,7 @@ fn copies(tour: &mut Tour<'_>, story: &Story, bought: Option<&history::Bought>) 
         return;
     };
     tour.scribe.da_conversation(&Conversation {
+        device: visit.device,
         chat_key,
         requested: leg.queued,
         connected: leg.connected,

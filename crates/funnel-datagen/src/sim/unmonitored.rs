@@ -26,7 +26,7 @@ pub(super) fn session(tour: &mut Tour<'_>, start: i64) {
     let e = &offers[tour.dice.below(offers.len())];
     let mut time = start;
     let mut found = free(tour, time);
-    tour.scribe.session_created(time, &page, source, found);
+    tour.scribe.session_created(time, &page, source);
     tour.attributes(start, &page);
     // The service may try again while nothing is to be had.
     let tries = tour.dice.between(1, 3);
@@ -215,6 +215,10 @@ fn accepted(
         tour.scribe.authentication(time, context, e, Some(&ids));
         tour.fact(time, Step::Authenticated, offer);
         auth = Some(ids);
+    }
+    if source == Asked::Sdk && tour.dice.chance(0.06) {
+        // The page first looks for a chat of an earlier visit.
+        tour.scribe.resume_failed(time + 400, context);
     }
     time += tour.dice.seconds(3, 9);
     talk::chat(

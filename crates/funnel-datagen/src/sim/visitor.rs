@@ -7,6 +7,7 @@ use super::options::Options;
 use super::tour::{Tour, Traits};
 use super::world::Account;
 use super::{content, monitored, unmonitored};
+use crate::payload::Device;
 use crate::scribe::{Asked, Draft, Visit};
 use crate::truth::record::{Outcome, SessionRecord, Step};
 
@@ -50,6 +51,7 @@ pub(super) struct Visitor {
     index: u64,
     id: String,
     traits: Traits,
+    device: Device,
     dice: Dice,
     plan: VecDeque<Planned>,
     pub(super) sessions: Vec<SessionRecord>,
@@ -90,6 +92,7 @@ impl Visitor {
         }
         plan.truncate(usize::try_from(budget).unwrap_or(usize::MAX));
         let id = dice.web_id();
+        let device = device(&mut dice);
         let chats = i64::try_from(index).unwrap_or_default() * CHATS_MAX;
         Self {
             account,
@@ -97,11 +100,16 @@ impl Visitor {
             index,
             id,
             traits,
+            device,
             dice,
             plan,
             sessions: Vec::new(),
             next_chat: CHAT_BASE + chats,
         }
+    }
+
+    pub(super) fn device(&self) -> &'static str {
+        self.device.family
     }
 
     pub(super) fn visits(&self) -> u64 {
@@ -131,6 +139,7 @@ impl Visitor {
             session,
             session_raw,
             flow: self.kind.flow(),
+            device: self.device,
         };
         let salt = self.index * 16 + self.sessions.len() as u64;
         let dice = self.dice.clone();
@@ -153,6 +162,24 @@ impl Visitor {
         self.dice = dice;
         self.sessions.push(record);
         drafts
+    }
+}
+
+/// One for all visits: a visitor is a browser.
+fn device(dice: &mut Dice) -> Device {
+    let device = |family, os, browser| Device {
+        family,
+        os,
+        browser,
+    };
+    match dice.below(20) {
+        0..=5 => Device::DESKTOP,
+        6..=8 => device("DESKTOP", "MAC_OSX", "Safari 17.3"),
+        9 => device("DESKTOP", "LINUX", "Firefox 123.0"),
+        10..=13 => device("MOBILE", "ANDROID", "Chrome 122.0"),
+        14..=17 => device("MOBILE", "IOS", "Safari 17.3"),
+        18 => device("TABLET", "IOS", "Safari 17.3"),
+        _ => device("TABLET", "ANDROID", "Chrome 122.0"),
     }
 }
 
@@ -186,11 +213,11 @@ fn buy(tour: &mut Tour<'_>, start: i64) {
     let page = tour.page_id();
     if tour.visit.flow == "monitored" {
         tour.scribe.monitoring_started(start, &page);
+        tour.scribe.da_session(start);
         tour.scribe
             .new_page(start + 240, &page, "https://www.examplebank.test/checkout");
     } else {
-        tour.scribe
-            .session_created(start, &page, Asked::Server, false);
+        tour.scribe.session_created(start, &page, Asked::Server);
         tour.scribe.retrieved(start, &page, Asked::Server, None);
         let offer = tour.record.offer(Outcome::NotAvailable, false);
         tour.fact(start, Step::EngagementRequested, offer);

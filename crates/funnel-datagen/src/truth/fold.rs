@@ -47,6 +47,27 @@ const METRICS: [&str; 34] = [
     "engaged_visitors",
 ];
 
+/// Funnel, unit, numbers.
+type Funnels = Vec<(&'static str, &'static str, FunnelTruth)>;
+
+fn empty_funnels() -> Funnels {
+    FUNNELS
+        .iter()
+        .flat_map(|d| UNITS.map(|unit| (d.name, unit, d.empty())))
+        .collect()
+}
+
+fn named(funnels: Funnels) -> BTreeMap<String, BTreeMap<String, FunnelTruth>> {
+    let mut named: BTreeMap<String, BTreeMap<String, FunnelTruth>> = BTreeMap::new();
+    for (funnel, unit, truth) in funnels {
+        named
+            .entry(funnel.to_owned())
+            .or_default()
+            .insert(unit.to_owned(), truth);
+    }
+    named
+}
+
 /// The numbers of one account while they grow.
 #[derive(Debug)]
 pub(crate) struct AccountTally {
@@ -55,16 +76,13 @@ pub(crate) struct AccountTally {
     cents_after_exposure: i64,
     outcomes: BTreeMap<&'static str, u64>,
     dates: BTreeMap<String, u64>,
-    funnels: Vec<(&'static str, &'static str, FunnelTruth)>,
+    funnels: Funnels,
+    by_device: BTreeMap<&'static str, Funnels>,
     unattributed: BTreeMap<&'static str, u64>,
 }
 
 impl AccountTally {
     pub(crate) fn new() -> Self {
-        let funnels = FUNNELS
-            .iter()
-            .flat_map(|d| UNITS.map(|unit| (d.name, unit, d.empty())))
-            .collect();
         let zeros: BTreeMap<_, _> = METRICS.map(|m| (m, 0)).into();
         Self {
             metrics: [("monitored", zeros.clone()), ("unmonitored", zeros)].into(),
@@ -72,7 +90,8 @@ impl AccountTally {
             cents_after_exposure: 0,
             outcomes: BTreeMap::new(),
             dates: BTreeMap::new(),
-            funnels,
+            funnels: empty_funnels(),
+            by_device: BTreeMap::new(),
             unattributed: BTreeMap::new(),
         }
     }
@@ -104,14 +123,22 @@ impl AccountTally {
     }
 
     /// Everything one visitor did, in order of time.
-    pub(crate) fn visitor(&mut self, flow: &'static str, sessions: &[SessionRecord]) {
+    pub(crate) fn visitor(
+        &mut self,
+        flow: &'static str,
+        device: &'static str,
+        sessions: &[SessionRecord],
+    ) {
         for s in sessions {
             self.session(flow, s);
         }
         let engaged = sessions.iter().any(SessionRecord::engaged);
         self.add(flow, "engaged_visitors", u64::from(engaged));
         let converted = self.conversions(flow, sessions);
-        self.funnels(flow, sessions, &converted);
+        let of_device = self.by_device.entry(device).or_insert_with(empty_funnels);
+        for funnels in [&mut self.funnels, of_device] {
+            count_funnels(funnels, flow, sessions, &converted);
+        }
     }
 
     fn session(&mut self, flow: &'static str, s: &SessionRecord) {
@@ -198,25 +225,6 @@ impl AccountTally {
         converted
     }
 
-    fn funnels(
-        &mut self,
-        flow: &'static str,
-        sessions: &[SessionRecord],
-        converted: &[(usize, usize, i64)],
-    ) {
-        for (name, unit, truth) in &mut self.funnels {
-            let Some(d) = FUNNELS.iter().find(|d| d.name == *name) else {
-                continue;
-            };
-            if d.flow.is_some_and(|f| f != flow) {
-                continue;
-            }
-            for u in units(unit, sessions, converted) {
-                d.count(&u, truth);
-            }
-        }
-    }
-
     pub(crate) fn finish(self, time_zone: &str) -> AccountTruth {
         let mut all: BTreeMap<String, u64> = BTreeMap::new();
         let mut by_flow = BTreeMap::new();
@@ -225,13 +233,6 @@ impl AccountTally {
                 *all.entry((*name).to_owned()).or_default() += n;
             }
             by_flow.insert(flow.to_owned(), owned(metrics));
-        }
-        let mut funnels: BTreeMap<String, BTreeMap<String, FunnelTruth>> = BTreeMap::new();
-        for (funnel, unit, truth) in self.funnels {
-            funnels
-                .entry(funnel.to_owned())
-                .or_default()
-                .insert(unit.to_owned(), truth);
         }
         let money = crate::payload::sde::money;
         let revenue = [
@@ -252,7 +253,31 @@ impl AccountTally {
             outcomes: owned(self.outcomes),
             sessions_by_date: self.dates,
             unattributed: owned(self.unattributed),
-            funnels,
+            funnels: named(self.funnels),
+            by_device: self
+                .by_device
+                .into_iter()
+                .map(|(device, funnels)| (device.to_owned(), named(funnels)))
+                .collect(),
+        }
+    }
+}
+
+fn count_funnels(
+    funnels: &mut Funnels,
+    flow: &'static str,
+    sessions: &[SessionRecord],
+    converted: &[(usize, usize, i64)],
+) {
+    for (name, unit, truth) in funnels {
+        let Some(d) = FUNNELS.iter().find(|d| d.name == *name) else {
+            continue;
+        };
+        if d.flow.is_some_and(|f| f != flow) {
+            continue;
+        }
+        for u in units(unit, sessions, converted) {
+            d.count(&u, truth);
         }
     }
 }
@@ -398,6 +423,7 @@ mod tests {
         let mut t = AccountTally::new();
         t.visitor(
             "monitored",
+            "MOBILE",
             &[engaged(0), engaged(DAY), buying(30 * DAY), buying(40 * DAY)],
         );
         let truth = t.finish("UTC");

@@ -66,6 +66,8 @@ pub struct AccountTruth {
     pub sessions_by_date: BTreeMap<String, u64>,
     /// funnel → unit → mode → steps.
     pub funnels: BTreeMap<String, BTreeMap<String, FunnelTruth>>,
+    /// device family → funnel → unit → mode → steps.
+    pub by_device: BTreeMap<String, BTreeMap<String, BTreeMap<String, FunnelTruth>>>,
 }
 
 /// One funnel at one unit, in both modes.
