@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use funnel_lake::{Commit, Halt, OffsetAdvance, OffsetKey, Outcome};
+use funnel_lake::{Commit, DataFile, Halt, OffsetAdvance, OffsetKey, Outcome};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -222,6 +222,9 @@ impl Committer {
             .persist("commit", || self.store.commit(table, commit.clone()))
             .await?;
         self.metrics.committed(table, &outcome, began.elapsed());
+        if !commit.files.is_empty() && !matches!(outcome, Outcome::Committed { .. }) {
+            self.discard(table, std::mem::take(&mut commit.files)).await;
+        }
         match &outcome {
             Outcome::Committed { version } => info!(
                 table = table.as_str(),
@@ -245,6 +248,17 @@ impl Committer {
             ),
         }
         Ok(outcome)
+    }
+
+    /// What is not removed stays as an orphan, which costs space and nothing else.
+    async fn discard(&self, table: Table, files: Vec<DataFile>) {
+        if let Err(error) = self.store.discard(table, files).await {
+            warn!(
+                table = table.as_str(),
+                error = chain(&error),
+                "files of a lost commit stay behind"
+            );
+        }
     }
 
     /// Tries until it works, is hopeless, or patience ends.

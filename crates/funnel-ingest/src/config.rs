@@ -7,6 +7,7 @@
 pub mod kafka;
 mod section;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -57,12 +58,71 @@ pub struct FlushPolicy {
 }
 
 /// Where a job without stored offsets starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// What is skipped becomes a gap row of the ledger. A partition that appears later is always read
+/// from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartFrom {
     /// At the first offset that the broker has.
     Earliest,
-    /// At the end: what is in the topic already is skipped, with a gap row in the ledger.
+    /// At the end.
     Latest,
+    /// At the first record with this Kafka timestamp (milliseconds since 1970) or a later one.
+    Timestamp(i64),
+    /// At these offsets; partitions that are not named start at the first offset.
+    Offsets(BTreeMap<(String, i32), i64>),
+    /// Where the consumer group stands in Kafka; partitions without a committed offset start at
+    /// the first offset. The group is asked only while the lake has no offset of its own.
+    Group,
+}
+
+impl std::str::FromStr for StartFrom {
+    type Err = String;
+
+    /// Reads `earliest`, `latest`, `group`, `timestamp:RFC3339` or
+    /// `offsets:TOPIC/PARTITION=OFFSET,…`; the error says what to write.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const HINT: &str = "write \"earliest\", \"latest\", \"group\", \
+            \"timestamp:2024-03-04T00:00:00Z\" or \"offsets:TOPIC/PARTITION=OFFSET,…\"";
+        match text.split_once(':') {
+            None => match text {
+                "earliest" => Ok(Self::Earliest),
+                "latest" => Ok(Self::Latest),
+                "group" => Ok(Self::Group),
+                _ => Err(HINT.to_owned()),
+            },
+            Some(("timestamp", time)) => chrono::DateTime::parse_from_rfc3339(time)
+                .map(|time| Self::Timestamp(time.timestamp_millis()))
+                .ok()
+                .filter(|start| matches!(start, Self::Timestamp(0..)))
+                .ok_or_else(|| {
+                    "write a time from 1970 on with its zone: \"timestamp:2024-03-04T00:00:00Z\""
+                        .to_owned()
+                }),
+            Some(("offsets", list)) => {
+                let hint =
+                    || "write each partition once: \"offsets:TOPIC/PARTITION=OFFSET,…\"".to_owned();
+                let mut offsets = BTreeMap::new();
+                for item in list.split(',') {
+                    let (place, offset) = read_offset(item.trim()).ok_or_else(hint)?;
+                    if offsets.insert(place, offset).is_some() {
+                        return Err(hint());
+                    }
+                }
+                Ok(Self::Offsets(offsets))
+            }
+            Some(_) => Err(HINT.to_owned()),
+        }
+    }
+}
+
+/// `TOPIC/PARTITION=OFFSET`.
+fn read_offset(text: &str) -> Option<((String, i32), i64)> {
+    let (place, offset) = text.rsplit_once('=')?;
+    let (topic, partition) = place.rsplit_once('/')?;
+    let partition = partition.parse().ok().filter(|number| *number >= 0)?;
+    let offset = offset.parse().ok().filter(|number| *number >= 0)?;
+    (!topic.is_empty()).then(|| ((topic.to_owned(), partition), offset))
 }
 
 /// What happens to a partition whose next offset the broker no longer has.
@@ -125,6 +185,9 @@ pub struct IngestConfig {
     pub memory: u64,
     /// Where a new job starts.
     pub start_from: StartFrom,
+    /// Offsets are without holes: no transactions, no compaction. A jump becomes a gap row of the
+    /// ledger and a warning instead of holes. Default off.
+    pub contiguous: bool,
     /// What to do when the broker deleted offsets that were never read.
     pub on_truncation: OnTruncation,
     /// Checkpoints of the Delta logs, in versions. Default 50.
@@ -171,6 +234,7 @@ impl IngestConfig {
             flush: ingest.flush,
             memory: ingest.memory,
             start_from: ingest.start_from,
+            contiguous: ingest.contiguous,
             on_truncation: ingest.on_truncation,
             checkpoint_every: ingest.checkpoint_every,
             dedup: read_dedup(file)?,
@@ -210,6 +274,7 @@ struct IngestSection {
     flush: FlushPolicy,
     memory: u64,
     start_from: StartFrom,
+    contiguous: bool,
     on_truncation: OnTruncation,
     checkpoint_every: u64,
 }
@@ -252,14 +317,13 @@ impl IngestSection {
                 age,
             },
             memory,
-            start_from: section.word(
-                "start_from",
-                &[
-                    ("earliest", StartFrom::Earliest),
-                    ("latest", StartFrom::Latest),
-                ],
-                StartFrom::Earliest,
-            )?,
+            start_from: match section.text("start_from")? {
+                None => StartFrom::Earliest,
+                Some(text) => text.parse().map_err(|hint: String| {
+                    section.error("start_from", format!("\"{text}\""), hint)
+                })?,
+            },
+            contiguous: section.flag("contiguous", false)?,
             on_truncation: section.word(
                 "on_truncation",
                 &[

@@ -35,6 +35,8 @@ pub struct CoreConfig {
     pub flush: FlushPolicy,
     /// Where a new job starts.
     pub start_from: StartFrom,
+    /// A jump of offsets is a gap and not holes.
+    pub contiguous: bool,
     /// What to do about lost offsets.
     pub on_truncation: OnTruncation,
     /// The window of known events.
@@ -311,9 +313,15 @@ impl Core {
             high: partition.owned.high,
             topic_known: loaded.topic_known,
             seen_ahead: partition.seen_ahead,
+            wanted: match &self.config.start_from {
+                StartFrom::Offsets(offsets) => {
+                    offsets.get(&(tp.topic.to_string(), tp.partition)).copied()
+                }
+                _ => partition.owned.wanted,
+            },
         };
         let policy = Policy {
-            start_from: self.config.start_from,
+            start_from: &self.config.start_from,
             on_truncation: match decided {
                 Some(HaltAction::RecordGap) => OnTruncation::RecordGap,
                 _ => self.config.on_truncation,
@@ -334,7 +342,8 @@ impl Core {
                     window,
                     loaded.recovered,
                     self.config.rejects,
-                );
+                )
+                .contiguous(self.config.contiguous);
                 partition.state = State::Active(Box::new(buffer));
                 let tp = tp.clone();
                 self.effects.push(Effect::Start { tp, epoch, offset });
@@ -412,6 +421,11 @@ impl Partition {
                  start once with --resume {place}=record_gap",
                 self.stored.unwrap_or_default(),
                 self.owned.low
+            ),
+            HaltReason::StartAhead => format!(
+                "`ingest.start_from` puts the start beyond the broker's end, which is {}; correct \
+                 it, then start once with --resume {place}=recheck",
+                self.owned.high
             ),
             HaltReason::Ahead => format!(
                 "the lake holds offsets up to {}, the broker only up to {}; repair the cluster or \

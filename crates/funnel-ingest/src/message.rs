@@ -24,6 +24,9 @@ pub struct Owned {
     pub low: i64,
     /// The broker's last stable offset.
     pub high: i64,
+    /// Where `start_from` puts a partition that the lake does not know, when only the source can
+    /// tell.
+    pub wanted: Option<i64>,
 }
 
 /// Tells a source that the core is done with what it was asked.

@@ -87,6 +87,7 @@ impl Prepared {
             Input::Files(paths) => Box::new(FileSource::new(&paths)?),
             Input::Kafka => Box::new(KafkaSource {
                 config: config.kafka.clone(),
+                start_from: config.start_from.clone(),
                 memory: config.memory,
                 until_end,
                 first_answer_max: options.first_answer_max.unwrap_or(FIRST_ANSWER_MAX),
@@ -274,7 +275,8 @@ fn core_config(config: &IngestConfig, options: Options) -> CoreConfig {
     CoreConfig {
         job: config.job.clone(),
         flush: config.flush,
-        start_from: config.start_from,
+        start_from: config.start_from.clone(),
+        contiguous: config.contiguous,
         on_truncation: config.on_truncation,
         dedup: config.dedup,
         rejects: config.rejects_policy(),

@@ -92,6 +92,7 @@ impl Instance {
                 age: Duration::from_secs(10),
             },
             start_from: StartFrom::Earliest,
+            contiguous: false,
             on_truncation: OnTruncation::Halt,
             dedup: DedupWindow {
                 age: Duration::from_secs(1 << 30),
@@ -197,6 +198,7 @@ impl World {
             topic_uuid: "u".to_owned(),
             low: 0,
             high: self.log[partition].len() as i64,
+            wanted: None,
         };
         self.instances[instance].handle(Input::Owned(vec![owned]));
     }
@@ -405,6 +407,7 @@ fn a_zombie_that_wakes_with_a_sealed_batch_stores_nothing_twice() {
         world.work(instance, Fault::None);
     }
     assert_eq!(world.store.rows(), (1, 1));
+    assert_eq!(world.store.orphans(), 0, "files of the lost commit");
     world.finish();
     world.check();
 }
@@ -427,6 +430,7 @@ fn a_fenced_partition_does_not_cost_the_others_their_rows() {
     world.work(0, Fault::None);
     assert_eq!(world.instances[0].core.totals().fenced, 1);
     assert_eq!(world.store.rows(), (2, 0), "partition 1 went through");
+    assert_eq!(world.store.orphans(), 0, "files of the lost commit");
     world.finish();
     world.check();
 }

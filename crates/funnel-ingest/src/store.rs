@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use chrono::NaiveDate;
-use funnel_lake::{Commit, DataFile, Halt, Lake, LakeError, OffsetKey, Outcome, encode_files};
+use funnel_lake::{
+    Commit, DataFile, Halt, Lake, LakeError, OffsetKey, Outcome, discard_files, encode_files,
+};
 
 use crate::core::Recovered;
 use crate::message::Loaded;
@@ -72,6 +74,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes files and positions part of the table.
     async fn commit(&self, table: Table, commit: Commit) -> Result<Outcome, StoreError>;
+
+    /// Removes files of a commit that did not happen; those that the table names stay.
+    async fn discard(&self, table: Table, files: Vec<DataFile>) -> Result<(), StoreError>;
 
     /// Stored next offsets of all partitions of a job in `events`.
     async fn stored(&self, job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError>;
@@ -189,6 +194,18 @@ impl Store for LakeStore {
             Ok(outcome) => Ok(outcome?),
             Err(error) => Err(stopped(table, &error)),
         }
+    }
+
+    async fn discard(&self, table: Table, files: Vec<DataFile>) -> Result<(), StoreError> {
+        let log = self.table(table);
+        // A commit whose answer was lost may have landed before another owner moved on: what the
+        // table names is never ours to remove.
+        let snapshot = log.load().await?;
+        let named = |file: &DataFile| snapshot.files().iter().any(|known| known.path == file.path);
+        if !files.iter().any(named) {
+            discard_files(log, &files);
+        }
+        Ok(())
     }
 
     async fn stored(&self, job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError> {

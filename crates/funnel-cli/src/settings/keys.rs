@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use funnel_ingest::config::StartFrom;
 
 /// What a value must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) enum Kind {
     Option,
     /// Host and port of an address of this machine, or `off`.
     Address,
+    /// Where a new job starts.
+    Start,
+    /// `true` or `false`.
+    Flag,
     /// A name of the IANA time zone database.
     Zone,
 }
@@ -93,10 +98,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("ingest.memory", Kind::Size, Some("512 MiB"), "\"512 MiB\""),
     key(
         "ingest.start_from",
-        Kind::OneOf(&["earliest", "latest"]),
+        Kind::Start,
         Some("earliest"),
-        "\"earliest\"",
+        "\"timestamp:2024-03-04T00:00:00Z\"",
     ),
+    key("ingest.contiguous", Kind::Flag, Some("false"), "true"),
     key(
         "ingest.on_truncation",
         Kind::OneOf(&["halt", "record_gap"]),
@@ -105,7 +111,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("ingest.checkpoint_every", Kind::Count, Some("50"), "50"),
     key("dedup.age", Kind::Span, Some("2h"), "\"2h\""),
-    key("dedup.max_ids", Kind::Count, Some("2000000"), "2000000"),
+    key("dedup.max_ids", Kind::Count, Some("500000"), "500000"),
     key(
         "privacy.consumer_hash_key",
         Kind::Secret,
@@ -186,6 +192,10 @@ impl Key {
                 |_| toml::Value::String(text.to_owned()),
                 toml::Value::Integer,
             ),
+            Kind::Flag => text.trim().parse().map_or_else(
+                |_| toml::Value::String(text.to_owned()),
+                toml::Value::Boolean,
+            ),
             Kind::List => toml::Value::Array(
                 text.split(',')
                     .map(str::trim)
@@ -211,6 +221,8 @@ impl Key {
             (Kind::Address, toml::Value::String(text)) => {
                 text == "off" || text.parse::<SocketAddr>().is_ok()
             }
+            (Kind::Start, toml::Value::String(text)) => text.parse::<StartFrom>().is_ok(),
+            (Kind::Flag, value) => value.is_bool(),
             (Kind::Zone, toml::Value::String(text)) => text.parse::<Tz>().is_ok(),
             _ => false,
         };
@@ -228,6 +240,10 @@ impl Key {
             Kind::Index => "a whole number of 0 or more".to_owned(),
             Kind::Option => "a text, a number or true/false".to_owned(),
             Kind::Address => "an address and port".to_owned(),
+            Kind::Start => "earliest, latest, group, timestamp:RFC3339 or \
+                            offsets:TOPIC/PARTITION=OFFSET,…"
+                .to_owned(),
+            Kind::Flag => "true or false".to_owned(),
             Kind::Zone => "a name of the IANA time zone database".to_owned(),
         }
     }
@@ -274,6 +290,30 @@ mod tests {
                 assert_eq!(key.problem(&value), None, "default of {}", key.path);
             }
         }
+    }
+
+    #[test]
+    fn the_defaults_shown_are_those_that_ingest_has() {
+        let brokers = "[kafka]\nbrokers = \"localhost:9092\"\n";
+        let mut file: toml::Table = brokers.parse().unwrap();
+        let bare = funnel_ingest::config::IngestConfig::from_toml(&file).unwrap();
+        for key in KEYS {
+            let Some((section, name)) = key.path.split_once('.') else {
+                continue;
+            };
+            let ours = [
+                "kafka", "ingest", "dedup", "privacy", "rejects", "time", "http",
+            ];
+            if let Some(default) = key.default.filter(|_| ours.contains(&section)) {
+                let table = file
+                    .entry(section)
+                    .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+                let table = table.as_table_mut().unwrap();
+                table.insert(name.to_owned(), key.value_of(default));
+            }
+        }
+        let spelled_out = funnel_ingest::config::IngestConfig::from_toml(&file).unwrap();
+        assert_eq!(format!("{spelled_out:?}"), format!("{bare:?}"));
     }
 
     #[test]

@@ -128,6 +128,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    pub(crate) fn flag(&mut self, key: &'static str, default: bool) -> Result<bool, ConfigError> {
+        match self.value(key) {
+            None => Ok(default),
+            Some(Value::Boolean(flag)) => Ok(*flag),
+            Some(other) => Err(self.error(
+                key,
+                found(other),
+                format!("write {key} = true or {key} = false"),
+            )),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(
         &mut self,

@@ -27,6 +27,10 @@ pub struct Buffer {
     key: Arc<OffsetKey>,
     next: i64,
     gap: Option<Gap>,
+    /// A jump of offsets is a gap and not holes.
+    contiguous: bool,
+    /// Entries before `counts`, up to the newest gap inside the stream.
+    closed: Vec<LedgerEntry>,
     counts: LedgerEntry,
     events: EventsBuilder,
     rejects: RejectsBuilder,
@@ -72,12 +76,20 @@ impl Buffer {
             key: Arc::new(key),
             next: offset,
             gap,
+            contiguous: false,
+            closed: Vec::new(),
             events: EventsBuilder::new(),
             rejects: RejectsBuilder::new(policy),
             policy,
             window,
             recovered,
         }
+    }
+
+    /// The same for a topic whose offsets have no holes.
+    #[must_use]
+    pub fn contiguous(self, contiguous: bool) -> Self {
+        Self { contiguous, ..self }
     }
 
     /// The next offset to read.
@@ -87,7 +99,7 @@ impl Buffer {
 
     /// Whether there is anything that a commit would make durable.
     pub fn is_dirty(&self) -> bool {
-        self.gap.is_some() || self.next > self.counts.from_offset
+        self.gap.is_some() || !self.closed.is_empty() || self.next > self.counts.from_offset
     }
 
     /// Rows that wait.
@@ -129,9 +141,14 @@ impl Buffer {
 
     /// Offsets up to `offset` hold no record: markers and aborted records of transactions, or
     /// records that compaction removed. The broker refuses a fetch below its log start, so a jump
-    /// inside a stream is never truncation.
+    /// inside a stream is never truncation. Where the topic can have no such offsets, they are a
+    /// gap that nobody can explain.
     pub fn skip_to(&mut self, offset: i64) {
         if offset <= self.next {
+            return;
+        }
+        if self.contiguous && self.recovered.range(self.next..offset).next().is_none() {
+            self.leave_gap(offset);
             return;
         }
         self.counts.holes += offset - self.next;
@@ -145,14 +162,39 @@ impl Buffer {
         self.next = offset;
     }
 
+    fn leave_gap(&mut self, to: i64) {
+        let gap = Gap {
+            from: self.next,
+            to,
+            reason: "unexplained_hole",
+        };
+        tracing::warn!(
+            topic = self.key.topic,
+            partition = self.key.partition,
+            from = gap.from,
+            to,
+            "offsets without records in a topic that is said to have none"
+        );
+        let counts = std::mem::replace(&mut self.counts, counts(&self.key, to));
+        if self.next > counts.from_offset {
+            self.closed.push(LedgerEntry {
+                to_offset: self.next,
+                ..counts
+            });
+        }
+        self.closed.push(gap_entry(&self.key, &gap));
+        self.next = to;
+    }
+
     /// Takes everything out; the buffer goes on at its position with empty counts.
     pub fn seal(&mut self, stamp: &Stamp<'_>) -> Contents {
         let mut ledger = Vec::new();
         if let Some(gap) = self.gap.take() {
             ledger.push(gap_entry(&self.key, &gap));
         }
+        ledger.append(&mut self.closed);
         let counts = std::mem::replace(&mut self.counts, counts(&self.key, self.next));
-        let has_rows = counts.event_rows > 0;
+        let has_rows = self.events.rows() > 0;
         if self.next > counts.from_offset {
             ledger.push(LedgerEntry {
                 to_offset: self.next,

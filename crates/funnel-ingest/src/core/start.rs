@@ -23,6 +23,8 @@ pub enum HaltReason {
     Truncated,
     /// The lake is ahead of the broker: an unclean election, a restored or a wrong cluster.
     Ahead,
+    /// The configured start lies beyond what the broker has.
+    StartAhead,
 }
 
 impl HaltReason {
@@ -31,6 +33,7 @@ impl HaltReason {
         match self {
             Self::Truncated => "halted_truncated",
             Self::Ahead => "halted_ahead",
+            Self::StartAhead => "halted_start_ahead",
         }
     }
 }
@@ -48,13 +51,15 @@ pub struct Known {
     pub topic_known: bool,
     /// How often the watermarks were read and the lake was ahead of them.
     pub seen_ahead: u32,
+    /// Where `start_from` puts this partition, when that takes more than its watermarks.
+    pub wanted: Option<i64>,
 }
 
 /// What the operator wants.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
+pub struct Policy<'a> {
     /// For a new job.
-    pub start_from: StartFrom,
+    pub start_from: &'a StartFrom,
     /// For lost offsets.
     pub on_truncation: OnTruncation,
 }
@@ -79,7 +84,7 @@ pub enum Start {
 pub const READINGS_BEFORE_HALT: u32 = 3;
 
 /// Applies the start rules.
-pub fn decide(known: &Known, policy: Policy) -> Start {
+pub fn decide(known: &Known, policy: Policy<'_>) -> Start {
     let Some(stored) = known.stored else {
         return first_start(known, policy);
     };
@@ -107,11 +112,17 @@ pub fn decide(known: &Known, policy: Policy) -> Start {
 
 /// A partition that was added to a known topic is read from its beginning whatever `start_from`
 /// says: its records were written after the job had started.
-fn first_start(known: &Known, policy: Policy) -> Start {
+fn first_start(known: &Known, policy: Policy<'_>) -> Start {
+    let wanted = known.wanted.unwrap_or(known.low);
     let (offset, reason) = match policy.start_from {
         _ if known.topic_known => (known.low, "added_partition_not_from_zero"),
         StartFrom::Earliest => (known.low, "origin"),
         StartFrom::Latest => (known.high, "start_from_latest"),
+        _ if wanted > known.high => return Start::Halt(HaltReason::StartAhead),
+        _ if wanted <= known.low => (known.low, "origin"),
+        StartFrom::Timestamp(_) => (wanted, "start_from_timestamp"),
+        StartFrom::Offsets(_) => (wanted, "start_from_offsets"),
+        StartFrom::Group => (wanted, "start_from_group"),
     };
     Start::At {
         offset,
@@ -127,8 +138,8 @@ fn gap(from: i64, to: i64, reason: &'static str) -> Option<Gap> {
 mod tests {
     use super::*;
 
-    const HALTING: Policy = Policy {
-        start_from: StartFrom::Earliest,
+    const HALTING: Policy<'static> = Policy {
+        start_from: &StartFrom::Earliest,
         on_truncation: OnTruncation::Halt,
     };
 
@@ -139,6 +150,7 @@ mod tests {
             high,
             topic_known: false,
             seen_ahead: 0,
+            wanted: None,
         }
     }
 
@@ -161,7 +173,7 @@ mod tests {
     #[test]
     fn a_new_job_from_latest_records_what_it_skips() {
         let policy = Policy {
-            start_from: StartFrom::Latest,
+            start_from: &StartFrom::Latest,
             ..HALTING
         };
         assert_eq!(
@@ -171,9 +183,40 @@ mod tests {
     }
 
     #[test]
+    fn a_named_start_is_taken_within_the_log_and_halts_beyond_its_end() {
+        let offsets = StartFrom::Offsets(std::collections::BTreeMap::new());
+        for (start_from, reason) in [
+            (&StartFrom::Timestamp(7), "start_from_timestamp"),
+            (&offsets, "start_from_offsets"),
+            (&StartFrom::Group, "start_from_group"),
+        ] {
+            let policy = Policy {
+                start_from,
+                ..HALTING
+            };
+            let start = |wanted| {
+                let mut new = known(None, 4, 9);
+                new.wanted = wanted;
+                decide(&new, policy)
+            };
+            assert_eq!(start(Some(6)), at(6, Some((0, 6, reason))));
+            assert_eq!(start(Some(9)), at(9, Some((0, 9, reason))));
+            assert_eq!(start(Some(2)), at(4, Some((0, 4, "origin"))));
+            assert_eq!(start(None), at(4, Some((0, 4, "origin"))));
+            assert_eq!(start(Some(10)), Start::Halt(HaltReason::StartAhead));
+            let mut added = known(None, 0, 9);
+            (added.wanted, added.topic_known) = (Some(6), true);
+            assert_eq!(decide(&added, policy), at(0, None));
+            let mut stored = known(Some(5), 4, 9);
+            stored.wanted = Some(7);
+            assert_eq!(decide(&stored, policy), at(5, None));
+        }
+    }
+
+    #[test]
     fn an_added_partition_is_read_from_its_beginning_even_with_latest() {
         let policy = Policy {
-            start_from: StartFrom::Latest,
+            start_from: &StartFrom::Latest,
             ..HALTING
         };
         let mut added = known(None, 0, 9);

@@ -23,6 +23,7 @@ fn rig(change: impl FnOnce(&mut CoreConfig)) -> Rig {
             age: AGE,
         },
         start_from: StartFrom::Earliest,
+        contiguous: false,
         on_truncation: OnTruncation::Halt,
         dedup: DedupWindow {
             age: AGE * 1000,
@@ -51,6 +52,7 @@ fn owned(low: i64, high: i64) -> Owned {
         topic_uuid: "u".to_owned(),
         low,
         high,
+        wanted: None,
     }
 }
 
@@ -294,6 +296,53 @@ fn a_run_with_an_end_waits_for_partitions_that_others_read() {
     assert!(effects.is_empty(), "{effects:?}");
     let effects = rig.core.handle(Input::Stored(BTreeMap::from([(tp(), 3)])));
     assert!(matches!(effects[..], [Effect::Finished]), "{effects:?}");
+}
+
+#[test]
+fn a_jump_where_offsets_have_no_holes_is_a_gap_between_two_entries() {
+    let mut rig = rig(|config| config.contiguous = true);
+    let epoch = rig.started(None);
+    rig.records(epoch, 0..1);
+    let batch = sealed(rig.records(epoch, 4..6));
+    let ledger: Vec<_> = batch.parts[0]
+        .ledger
+        .iter()
+        .map(|entry| {
+            (
+                entry.from_offset,
+                entry.to_offset,
+                entry.rejected,
+                entry.gap_reason.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        ledger,
+        [
+            (0, 1, 1, None),
+            (1, 4, 0, Some("unexplained_hole")),
+            (4, 6, 2, None)
+        ]
+    );
+    assert_eq!(batch.parts[0].to, 6);
+}
+
+#[test]
+fn a_position_that_the_broker_refuses_is_looked_at_again_and_halts_what_was_truncated() {
+    let mut rig = rig(|_| {});
+    let epoch = rig.started(None);
+    rig.records(epoch, 0..2);
+    // The source lets go of the partition and owns it anew with what the broker has now.
+    let epoch = rig.own(owned(9, 20));
+    let effects = rig.loaded(epoch, truncated());
+    assert!(
+        matches!(effects[..], [Effect::SetHalt(_), Effect::Release(_)]),
+        "{effects:?}"
+    );
+    assert!(
+        rig.records(epoch, 9..12).is_empty(),
+        "nothing is read past it"
+    );
 }
 
 #[test]

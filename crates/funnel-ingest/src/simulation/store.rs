@@ -38,6 +38,8 @@ struct Row {
 struct Db {
     positions: BTreeMap<(&'static str, String), i64>,
     files: BTreeMap<String, Vec<RecordBatch>>,
+    /// Files that a commit made part of a table.
+    named: BTreeSet<String>,
     events: Vec<Row>,
     rejects: Vec<Row>,
     ledger: Vec<LedgerEntry>,
@@ -62,6 +64,12 @@ impl MemoryStore {
     pub(super) fn rows(&self) -> (usize, usize) {
         let db = self.db();
         (db.events.len(), db.rejects.len())
+    }
+
+    /// Files that no commit names.
+    pub(super) fn orphans(&self) -> usize {
+        let db = self.db();
+        db.files.len() - db.named.len()
     }
 
     /// The tables hold exactly these coordinates of a partition, and its ledger closes.
@@ -157,6 +165,7 @@ impl Db {
             assert!(before < Some(advance.to), "a position went back");
         }
         for file in &commit.files {
+            self.named.insert(file.path.clone());
             let rows = self.files[&file.path]
                 .iter()
                 .flat_map(rows_of)
@@ -291,6 +300,16 @@ impl Store for MemoryStore {
         }
         let version = db.version;
         Ok(Outcome::Committed { version })
+    }
+
+    async fn discard(&self, _table: Table, files: Vec<DataFile>) -> Result<(), StoreError> {
+        let mut db = self.db();
+        for file in files {
+            if !db.named.contains(&file.path) {
+                db.files.remove(&file.path);
+            }
+        }
+        Ok(())
     }
 
     async fn stored(&self, _job: &str) -> Result<BTreeMap<OffsetKey, i64>, StoreError> {

@@ -160,6 +160,7 @@ impl Reader {
             topic_uuid: file.identity.clone(),
             low: 0,
             high: self.lines.get(&file.tp).copied().unwrap_or_default(),
+            wanted: None,
         }
     }
 

@@ -18,12 +18,12 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::{ClientConfig, Message, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 
 use self::context::Context;
 use super::{Port, Source};
-use crate::config::{Assignment, KafkaConfig};
+use crate::config::{Assignment, KafkaConfig, StartFrom};
 use crate::error::{ErrorKind, IngestError};
 use crate::message::{Input, Owned};
 use crate::record::{Header, Record, Tp};
@@ -49,6 +49,7 @@ const UNREACHABLE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct KafkaSource {
     pub(crate) config: KafkaConfig,
+    pub(crate) start_from: StartFrom,
     pub(crate) memory: u64,
     pub(crate) until_end: bool,
     pub(crate) first_answer_max: Duration,
@@ -75,6 +76,7 @@ impl Source for KafkaSource {
 
 struct Reader {
     config: KafkaConfig,
+    start_from: StartFrom,
     client: ClientConfig,
     until_end: bool,
     first_answer_max: Duration,
@@ -104,6 +106,7 @@ impl Reader {
         let now = Instant::now();
         Ok(Self {
             config: source.config,
+            start_from: source.start_from,
             client,
             until_end: source.until_end,
             first_answer_max: source.first_answer_max,
@@ -308,11 +311,42 @@ impl Reader {
             .consumer
             .fetch_watermarks(&tp.topic, tp.partition, ASK_TIMEOUT)
             .map_err(|error| format!("no watermarks of {tp}: {error}"))?;
+        let wanted = self
+            .wanted(tp, high)
+            .map_err(|error| format!("no start of {tp}: {error}"))?;
         Ok(Owned {
             tp: tp.clone(),
             topic_uuid,
             low,
             high,
+            wanted,
+        })
+    }
+
+    /// Where a timestamp or the group puts the start of a partition. A timestamp after the last
+    /// record is the end.
+    fn wanted(&self, tp: &Tp, high: i64) -> Result<Option<i64>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        let found = match self.start_from {
+            StartFrom::Timestamp(ms) => {
+                list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(ms))?;
+                self.consumer.offsets_for_times(list, ASK_TIMEOUT)?
+            }
+            StartFrom::Group => {
+                list.add_partition(&tp.topic, tp.partition);
+                self.consumer.committed_offsets(list, ASK_TIMEOUT)?
+            }
+            _ => return Ok(None),
+        };
+        let element = found.find_partition(&tp.topic, tp.partition);
+        let Some(element) = element else {
+            return Ok(None);
+        };
+        element.error()?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            Offset::End => Some(high),
+            _ => None,
         })
     }
 
