@@ -149,3 +149,45 @@ fn duplicates_that_arrive_after_a_restart_are_still_dropped() {
     );
     lab.audit_closes();
 }
+
+/// A signal of this name, as a person at a terminal or a supervisor sends it.
+fn signal(child: &Child, name: &str) {
+    let status = std::process::Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(
+        status.expect("kill runs").success(),
+        "{name} reaches the process"
+    );
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
+    let lab = Lab::with_config(SMALL_BATCHES);
+    let options = Options {
+        sessions: 1_200,
+        seed: 13,
+        ..Options::default()
+    };
+    let (expected, _) = simulation::send(&lab, options);
+    for _ in 0..2 {
+        let mut child = lab.spawn_ingest("twice.log");
+        // The table's own first entry is written before anything is read.
+        await_commits(&lab, &mut child, 2, commits(&lab));
+        // A process that stands still takes both signals before it can do anything about the first.
+        signal(&child, "STOP");
+        signal(&child, "TERM");
+        signal(&child, "INT");
+        signal(&child, "CONT");
+        let status = child.wait().expect("the process ends");
+        let words = std::fs::read_to_string(lab.path("twice.log")).unwrap_or_default();
+        assert!(
+            matches!(status.code(), Some(130 | 143)),
+            "{status}: {words}"
+        );
+        assert!(words.contains("stopped at once"), "{words}");
+    }
+    lab.ingest();
+    lab.audit_closes();
+    truth::records_match(&lab, &expected);
+}

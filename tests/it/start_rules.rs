@@ -117,3 +117,94 @@ fn topics_that_do_not_exist_yet_are_waited_for() {
     assert!(lab.count("SELECT sum(accepted) FROM ledger") <= sent.cast_signed());
     lab.audit_closes();
 }
+
+/// Adds a line to the section `[ingest]` of the configuration, which has none so far.
+fn configure(lab: &Lab, line: &str) {
+    let mut text = std::fs::read_to_string(lab.config()).expect("the configuration is read");
+    text.push_str(&format!("\n[ingest]\n{line}\n"));
+    std::fs::write(lab.config(), text).expect("the configuration is written");
+}
+
+fn calm(seed: u64) -> Options {
+    Options {
+        sessions: 60,
+        seed,
+        ..Options::calm()
+    }
+}
+
+/// Every partition has a gap from 0 for this reason, and the rest is what was sent later.
+fn only_the_later_records_are_there(lab: &Lab, reason: &str, later: u64) {
+    let read = "SELECT sum(to_offset - from_offset) FROM ledger WHERE kind = 'data'";
+    assert_eq!(lab.count(read), later.cast_signed(), "{reason}");
+    let gaps = lab.sql("SELECT DISTINCT from_offset, gap_reason FROM ledger WHERE kind = 'gap'");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["from_offset"].as_i64(), Some(0));
+    assert_eq!(gaps[0]["gap_reason"].as_str(), Some(reason));
+    lab.audit_closes();
+}
+
+#[test]
+fn a_new_job_starts_at_a_time() {
+    let lab = Lab::new();
+    simulation::send(&lab, calm(44));
+    // Kafka's timestamps are whole milliseconds: the next one is after all that was sent.
+    let now = || chrono::Utc::now().timestamp_millis();
+    let start = now() + 1;
+    while now() < start {
+        std::hint::spin_loop();
+    }
+    let (_, later) = simulation::send(&lab, calm(45));
+    let time = chrono::DateTime::from_timestamp_millis(start).expect("a time");
+    configure(
+        &lab,
+        &format!("start_from = \"timestamp:{}\"", time.to_rfc3339()),
+    );
+    lab.ingest();
+    only_the_later_records_are_there(&lab, "start_from_timestamp", later);
+}
+
+#[test]
+fn a_new_job_starts_where_its_group_stands_and_only_then() {
+    let lab = Lab::new();
+    simulation::send(&lab, calm(46));
+    lab.ingest();
+    std::fs::rename(lab.lake(), lab.path("first")).expect("the first lake is put aside");
+    let (_, later) = simulation::send(&lab, calm(47));
+    configure(&lab, "start_from = \"group\"");
+    lab.ingest();
+    only_the_later_records_are_there(&lab, "start_from_group", later);
+    let (_, more) = simulation::send(&lab, calm(48));
+    lab.ingest();
+    only_the_later_records_are_there(&lab, "start_from_group", later + more);
+}
+
+#[test]
+fn a_new_job_starts_at_named_offsets_and_halts_where_there_are_none() {
+    let lab = Lab::new();
+    simulation::send(&lab, calm(49));
+    let topic = lab.topic("lp.engagement.v1");
+    configure(
+        &lab,
+        &format!("start_from = \"offsets:{topic}/0=5,{topic}/1=99999999\""),
+    );
+    let out = lab.run(&["ingest", "--until-end"]);
+    let words = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{words}");
+    assert!(words.contains("halted_start_ahead"), "{words}");
+    let gaps = lab.sql(
+        "SELECT kafka_partition, from_offset, to_offset, gap_reason FROM ledger WHERE kind = 'gap'",
+    );
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["to_offset"].as_i64(), Some(5));
+    assert_eq!(gaps[0]["gap_reason"].as_str(), Some("start_from_offsets"));
+    let fixed = std::fs::read_to_string(lab.config())
+        .expect("the configuration is read")
+        .replace("=99999999", "=3");
+    std::fs::write(lab.config(), fixed).expect("the configuration is written");
+    let decision = format!("{topic}/1=recheck");
+    drop(lab.ok(&["ingest", "--until-end", "--resume", &decision]));
+    let gap = "SELECT max(to_offset) FROM ledger WHERE kind = 'gap' AND kafka_partition = 1";
+    assert_eq!(lab.count(gap), 3);
+    lab.audit_closes();
+}

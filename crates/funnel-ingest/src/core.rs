@@ -18,7 +18,7 @@ use funnel_lake::{Halt, OffsetKey};
 
 pub use buffer::{Buffer, Recovered};
 pub use dedup::{Verdict, Window};
-use start::{HaltReason, Known, Policy, Start};
+use start::{Gap, HaltReason, Known, Policy, Start};
 
 use crate::api::{HaltAction, HaltOverride, HaltedPartition, Totals};
 use crate::clock::Clock;
@@ -307,19 +307,7 @@ impl Core {
             }
             self.effects.push(Effect::ClearHalt(partition.key.clone()));
         }
-        let known = Known {
-            stored: loaded.stored,
-            low: partition.owned.low,
-            high: partition.owned.high,
-            topic_known: loaded.topic_known,
-            seen_ahead: partition.seen_ahead,
-            wanted: match &self.config.start_from {
-                StartFrom::Offsets(offsets) => {
-                    offsets.get(&(tp.topic.to_string(), tp.partition)).copied()
-                }
-                _ => partition.owned.wanted,
-            },
-        };
+        let known = partition.known(&loaded, &self.config.start_from);
         let policy = Policy {
             start_from: &self.config.start_from,
             on_truncation: match decided {
@@ -335,16 +323,7 @@ impl Core {
                 }
                 let mut window = Window::new(self.config.dedup, now);
                 window.rebuild(loaded.recent, now);
-                let buffer = Buffer::new(
-                    partition.key.clone(),
-                    offset,
-                    gap,
-                    window,
-                    loaded.recovered,
-                    self.config.rejects,
-                )
-                .contiguous(self.config.contiguous);
-                partition.state = State::Active(Box::new(buffer));
+                partition.activate(&self.config, offset, gap, window, loaded.recovered);
                 let tp = tp.clone();
                 self.effects.push(Effect::Start { tp, epoch, offset });
             }
@@ -407,6 +386,47 @@ impl Partition {
             State::Active(buffer) => Some(buffer),
             _ => None,
         }
+    }
+
+    fn known(&self, loaded: &Loaded, start_from: &StartFrom) -> Known {
+        let wanted = match start_from {
+            StartFrom::Offsets(offsets) => offsets
+                .get(&(self.key.topic.clone(), self.key.partition))
+                .copied(),
+            _ => self.owned.wanted,
+        };
+        // One that never started is not one that appeared later, though its siblings have started.
+        let never_started = loaded
+            .halt
+            .as_ref()
+            .is_some_and(|halt| halt.reason == HaltReason::StartAhead.as_str());
+        Known {
+            stored: loaded.stored,
+            low: self.owned.low,
+            high: self.owned.high,
+            topic_known: loaded.topic_known && !never_started,
+            seen_ahead: self.seen_ahead,
+            wanted,
+        }
+    }
+
+    fn activate(
+        &mut self,
+        config: &CoreConfig,
+        offset: i64,
+        gap: Option<Gap>,
+        window: Window,
+        recovered: Recovered,
+    ) {
+        let buffer = Buffer::new(
+            self.key.clone(),
+            offset,
+            gap,
+            window,
+            recovered,
+            config.rejects,
+        );
+        self.state = State::Active(Box::new(buffer.contiguous(config.contiguous)));
     }
 
     fn halt(&mut self, reason: String, hint: String) {

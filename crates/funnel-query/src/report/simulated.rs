@@ -118,6 +118,59 @@ async fn wrong_funnels(
     wrong
 }
 
+/// Steps of `impression_to_chat` by device: devices without a unit have no row.
+async fn wrong_devices(
+    session: &QuerySession,
+    truth: &Truth,
+    account: &str,
+    expected: &AccountTruth,
+) -> Vec<String> {
+    let name = "impression_to_chat";
+    let mut wrong = Vec::new();
+    for unit in expected.funnels[name].keys() {
+        for mode in [Mode::Loose, Mode::Ordered] {
+            let (from, to) = (truth.from.parse().unwrap(), truth.to.parse().unwrap());
+            let request = ReportRequest {
+                account: Some(account.to_owned()),
+                unit: Some(unit.parse().unwrap()),
+                mode: Some(mode),
+                by: vec!["device_family".to_owned()],
+                ..ReportRequest::new(FunnelDefinition::shipped(name).unwrap(), from, to)
+            };
+            let (_, rows) = counts(session, &request).await.unwrap();
+            let text = |column: &str| rows.column_by_name(column).unwrap().as_string::<i32>();
+            let reached = rows.column_by_name("reached").unwrap();
+            let reached = reached.as_primitive::<Int64Type>().values();
+            let keys = text("device_family").iter().zip(text("step").iter());
+            let found: BTreeMap<(String, String), u64> = keys
+                .zip(reached)
+                .filter(|(_, n)| **n > 0)
+                .map(|((device, step), n)| {
+                    let key = |text: Option<&str>| text.unwrap_or("null").to_owned();
+                    ((key(device), key(step)), u64::try_from(*n).unwrap())
+                })
+                .collect();
+            let mut wanted = BTreeMap::new();
+            for (device, funnels) in &expected.by_device {
+                let modes = &funnels[name][unit];
+                let steps = match mode {
+                    Mode::Loose => &modes.loose,
+                    _ => &modes.ordered,
+                };
+                for step in steps.iter().filter(|step| step.reached > 0) {
+                    wanted.insert((device.clone(), step.step.clone()), step.reached);
+                }
+            }
+            if found != wanted {
+                wrong.push(format!(
+                    "{account}: by {unit}, {mode}: {found:?} instead of {wanted:?}"
+                ));
+            }
+        }
+    }
+    wrong
+}
+
 #[tokio::test]
 async fn simulated_traffic_gives_the_numbers_of_its_truth() {
     let (session, truth) = simulated(Options {
@@ -129,6 +182,7 @@ async fn simulated_traffic_gives_the_numbers_of_its_truth() {
     for (account, expected) in &truth.accounts {
         wrong.extend(wrong_metrics(&session, &truth, account, expected).await);
         wrong.extend(wrong_funnels(&session, &truth, account, expected).await);
+        wrong.extend(wrong_devices(&session, &truth, account, expected).await);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
