@@ -38,6 +38,7 @@
 //! # Ok::<(), funnel_match::SpecError>(())
 //! ```
 
+mod attempts;
 mod chains;
 pub mod classify;
 mod dialect;
@@ -64,7 +65,7 @@ pub use dialect::posthog::PostHog;
 pub use dialect::starrocks::StarRocks;
 pub use matcher::{Matcher, Outcome, Row, State};
 pub use mode::{Mode, ModeError};
-pub use options::{Bound, Options, Reuse};
+pub use options::{Bound, Count, Entry, Options, Reuse};
 pub use pattern::{PATTERN_CONDITIONS_MAX, Pattern, PatternError};
 pub use retention::{RETENTION_CONDITIONS_MAX, retention};
 pub use spec::{STEPS_MAX, Spec, SpecError};

@@ -1,12 +1,13 @@
 //! The entrance: one history in, one answer out, by the mode of the funnel.
 
+use crate::attempts::Attempts;
 use crate::dialect::clickhouse::{self, ClickHouse, Scan};
 use crate::dialect::{doris, pinot, posthog, starrocks};
 use crate::loose::Loose;
 use crate::next::Next;
 use crate::ordered::Ordered;
 use crate::unordered::Unordered;
-use crate::{Mode, Spec, set};
+use crate::{Count, Mode, Spec, set};
 
 /// One row of a history: when it happened, and which steps it satisfies (bit 0 is the first step).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +37,10 @@ pub struct Outcome {
     pub level: usize,
     /// What became of the key.
     pub state: State,
+    /// How often it began; with option `count` unique, whether it did.
+    pub attempts: usize,
+    /// How often it reached the last step; with option `count` unique, whether it did.
+    pub completions: usize,
 }
 
 /// What became of a key.
@@ -53,6 +58,7 @@ pub enum State {
 #[derive(Debug)]
 enum Machine {
     Ordered(Ordered),
+    Attempts(Box<Attempts>),
     RowMany(Scan),
     Next(Next),
     Unordered(Unordered),
@@ -72,6 +78,10 @@ impl Matcher {
         let machine = match spec.mode() {
             Mode::Ordered if spec.row_many() => {
                 Machine::RowMany(Scan::new(ClickHouse::default(), shape))
+            }
+            Mode::Ordered | Mode::OrderedIncrease if spec.options().is_of_attempts() => {
+                let increase = spec.mode() == Mode::OrderedIncrease;
+                Machine::Attempts(Box::new(Attempts::new(&spec, increase)))
             }
             Mode::Ordered => Machine::Ordered(Ordered::new(shape, false)),
             Mode::OrderedIncrease => Machine::Ordered(Ordered::new(shape, true)),
@@ -106,6 +116,7 @@ impl Matcher {
         check_order(rows);
         match &mut self.machine {
             Machine::Ordered(machine) => machine.level(rows),
+            Machine::Attempts(machine) => machine.level(rows),
             Machine::RowMany(machine) => machine.run::<false>(rows),
             Machine::Next(machine) => machine.level(rows),
             Machine::Unordered(machine) => machine.level(rows),
@@ -139,6 +150,7 @@ impl Matcher {
         chain.clear();
         let found = match &mut self.machine {
             Machine::Ordered(machine) => machine.chain(rows),
+            Machine::Attempts(machine) => return machine.chain(rows, chain),
             Machine::RowMany(machine) => machine.chain(rows),
             Machine::ClickHouse(machine) => machine.chain(rows),
             Machine::Doris(machine) => machine.chain(rows),
@@ -172,7 +184,7 @@ impl Matcher {
         level
     }
 
-    /// How the history ended, by the option `as_of`.
+    /// How the history ended, by the options `as_of` and `count`.
     pub fn outcome(&mut self, rows: &[Row]) -> Outcome {
         let level = self.level(rows);
         let state = if level == self.spec.steps() {
@@ -182,16 +194,33 @@ impl Matcher {
         } else {
             State::Dropped
         };
-        Outcome { level, state }
+        let (attempts, completions) = match &mut self.machine {
+            Machine::Attempts(machine) if self.spec.options().count != Count::Unique => {
+                machine.count(rows, self.spec.steps())
+            }
+            _ => (
+                usize::from(level > 0),
+                usize::from(state == State::Converted),
+            ),
+        };
+        Outcome {
+            level,
+            state,
+            attempts,
+            completions,
+        }
     }
 
     /// After a run: can a row after `as_of` continue the furthest chain?
     fn is_open(&self) -> bool {
-        let (Machine::Ordered(machine), Some(as_of)) = (&self.machine, self.spec.options().as_of)
-        else {
+        let Some(as_of) = self.spec.options().as_of else {
             return false;
         };
-        let entry = machine.entry();
+        let entry = match &self.machine {
+            Machine::Ordered(machine) => machine.entry(),
+            Machine::Attempts(machine) => machine.entry(),
+            _ => None,
+        };
         entry.is_some_and(|entry| entry > as_of || self.spec.shape().within(entry, as_of))
     }
 }

@@ -17,10 +17,20 @@ pub(crate) struct Ordered {
     /// Does a row that satisfies no step end the run, once it has begun? And does a step whose
     /// predecessor has not been reached?
     stop: Option<bool>,
+    /// Does only the first row of step 1 begin a chain?
+    first_only: bool,
+    /// The longest time from each step to the next, if there are limits.
+    gaps: Vec<Option<u64>>,
+    /// The steps that rows are still looked at for.
+    open: u64,
+    /// How many rows the last run looked at.
+    seen: usize,
     /// Which lengths have been reached: bit `i` stands for chains of `i + 1` rows.
     alive: u64,
     /// The latest beginning of a chain of `i + 1` rows.
     entry: Vec<i64>,
+    /// When the newest of those chains took its last row; only with limits.
+    last: Vec<i64>,
     /// The rows of that chain.
     chains: Chains,
     /// The first longest chain.
@@ -40,8 +50,13 @@ impl Ordered {
             shape,
             increase,
             stop: None,
+            first_only: false,
+            gaps: Vec::new(),
+            open: shape.all,
+            seen: 0,
             alive: 0,
             entry: vec![0; steps],
+            last: vec![0; steps],
             chains: Chains::new(steps),
             winner: Vec::with_capacity(steps),
             ties: Ties::new(steps),
@@ -55,6 +70,26 @@ impl Ordered {
     pub(crate) fn stopping(mut self, stop: Option<bool>) -> Self {
         self.stop = stop;
         self
+    }
+
+    /// With a limit to the time from each step to the next.
+    pub(crate) fn with_gaps(mut self, gaps: &[Option<u64>]) -> Self {
+        if gaps.iter().any(Option::is_some) {
+            self.gaps = gaps.to_vec();
+            self.gaps.resize(self.shape.steps - 1, None);
+        }
+        self
+    }
+
+    /// Only the first row of step 1 begins a chain.
+    pub(crate) fn first_only(mut self) -> Self {
+        self.first_only = true;
+        self
+    }
+
+    /// How many rows the last run looked at.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
     }
 
     pub(crate) fn level(&mut self, rows: &[Row]) -> usize {
@@ -76,9 +111,16 @@ impl Ordered {
     fn run<const CHAIN: bool>(&mut self, rows: &[Row]) -> usize {
         self.alive = 0;
         self.winner.clear();
+        self.open = self.shape.all;
         let all = self.shape.all;
         let mut at = 0;
         while let Some(row) = rows.get(at) {
+            if self.first_only && self.alive != 0 {
+                if !self.shape.within(self.entry[0], row.time) {
+                    break; // Nothing else begins.
+                }
+                self.open &= !1;
+            }
             let same = rows[at + 1..].iter();
             let end = at + 1 + same.take_while(|other| other.time == row.time).count();
             if self.stop.is_some()
@@ -88,7 +130,7 @@ impl Ordered {
                 break;
             }
             if end == at + 1 {
-                self.push::<CHAIN>(row.time, row.mask & all, |_| at);
+                self.push::<CHAIN>(row.time, row.mask & self.open, |_| at);
             } else {
                 self.push_group::<CHAIN>(at, &rows[at..end]);
             }
@@ -98,6 +140,7 @@ impl Ordered {
                     .extend_from_slice(self.chains.get(self.length() - 1));
             }
             if self.length() == self.shape.steps {
+                at = end;
                 break; // Nothing is longer, and the first chain is the one reported.
             }
             if self.stop == Some(true) && self.is_premature(&rows[at..end]) {
@@ -105,6 +148,7 @@ impl Ordered {
             }
             at = end;
         }
+        self.seen = at;
         self.length()
     }
 
@@ -130,7 +174,8 @@ impl Ordered {
                 0 => time,
                 _ => self.entry[step - 1],
             };
-            if (step == 0 || self.shape.within(begin, time)) && self.set(step, begin) && CHAIN {
+            let follows = step == 0 || self.shape.within(begin, time) && self.near(step, time);
+            if follows && self.set(step, begin, time) && CHAIN {
                 self.chains.extend(step, row(step));
             }
         }
@@ -139,7 +184,7 @@ impl Ordered {
     /// Rows of the same instant, the first at position `at`: what they make of the state before
     /// them, all at once.
     fn push_group<const CHAIN: bool>(&mut self, at: usize, rows: &[Row]) {
-        let all = self.shape.all;
+        let all = self.open;
         let time = rows[0].time;
         if self.increase {
             let union = rows.iter().fold(0, |union, row| union | row.mask);
@@ -159,6 +204,9 @@ impl Ordered {
             if !self.shape.within(begin, time) {
                 break; // Longer chains begin no later.
             }
+            if base > 0 && !self.near(base, time) {
+                continue;
+            }
             let end = base + self.ties.run_from(base);
             if CHAIN {
                 let given = &mut self.given[base * self.shape.steps..][..end - base];
@@ -174,7 +222,7 @@ impl Ordered {
         let made_steps = (0..self.shape.steps).rev();
         for step in made_steps.filter(|step| made >> step & 1 == 1) {
             let (begin, base) = self.made[step];
-            if self.set(step, begin) && CHAIN {
+            if self.set(step, begin, time) && CHAIN {
                 let given = self.given[base * self.shape.steps..].iter();
                 self.chains
                     .join(step, base, given.map(|position| at + position));
@@ -182,11 +230,24 @@ impl Ordered {
         }
     }
 
+    /// Is `time` near enough to the step before `step`?
+    fn near(&self, step: usize, time: i64) -> bool {
+        let gap = self.gaps.get(step - 1).copied().flatten();
+        gap.is_none_or(|gap| time.abs_diff(self.last[step - 1]) <= gap)
+    }
+
     /// Keeps the beginning of a chain that ends with `step`, if it is later than the one known.
-    fn set(&mut self, step: usize, begin: i64) -> bool {
-        if self.alive >> step & 1 == 1 && begin <= self.entry[step] {
+    ///
+    /// With limits to the time between steps, the newest of those that begin at the same time: it
+    /// can do everything the others can.
+    fn set(&mut self, step: usize, begin: i64, time: i64) -> bool {
+        if self.alive >> step & 1 == 1
+            && begin <= self.entry[step]
+            && (self.gaps.is_empty() || begin < self.entry[step])
+        {
             return false;
         }
+        self.last[step] = time;
         self.alive |= 1 << step;
         self.entry[step] = begin;
         true

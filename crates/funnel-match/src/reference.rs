@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use crate::{Bound, Mode, Row, Spec};
+use crate::{Bound, Entry, Mode, Row, Spec};
 
 mod clickhouse;
 mod dialects;
@@ -34,7 +34,12 @@ pub fn times(spec: &Spec, rows: &[Row]) -> Vec<Option<i64>> {
         })
         .min_by_key(|times| {
             let (first, last) = (times.first().copied(), times.last().copied());
-            (Reverse(times.len()), last, Reverse(first), times.clone())
+            let (earliest, latest) = match spec.options().entry {
+                Entry::EarliestLongest => (first, None),
+                _ => (None, first),
+            };
+            let length = Reverse(times.len());
+            (length, earliest, last, Reverse(latest), times.clone())
         })
         .unwrap_or_default()
         .into_iter()
@@ -70,7 +75,17 @@ fn chains(spec: &Spec, rows: &[Row], chain: &[usize]) -> Vec<Vec<usize>> {
             Mode::OrderedIncrease => rows[*last].time < time,
             _ => rows[*last].time <= time,
         });
-        if satisfies
+        let first_entry = rows.iter().filter(|row| row.mask & 1 == 1);
+        let entry_counts = step > 0
+            || spec.options().entry != Entry::First
+            || first_entry.map(|row| row.time).min() == Some(time);
+        let near = chain.last().is_none_or(|last| {
+            let gap = spec.options().max_gap.get(step - 1).copied().flatten();
+            gap.is_none_or(|gap| i128::from(time) - i128::from(rows[*last].time) <= i128::from(gap))
+        });
+        if entry_counts
+            && near
+            && satisfies
             && unused
             && in_order
             && in_window(spec, chain.first().map(|row| rows[*row].time), time)

@@ -52,7 +52,7 @@ impl Spec {
     /// # Errors
     /// Options that the mode does not have, or that contradict each other.
     pub fn with_options(mut self, options: Options) -> Result<Self, SpecError> {
-        options.check(self.mode, self.window)?;
+        options.check(self.mode, self.steps, self.window)?;
         self.options = options;
         Ok(self)
     }

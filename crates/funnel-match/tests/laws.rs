@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
-use funnel_match::{Bound, Matcher, Mode, Options, Reuse, Row, Spec, reference};
+use funnel_match::{
+    Bound, Count, Entry, Matcher, Mode, Options, Reuse, Row, Spec, State, reference,
+};
 use proptest::prelude::*;
 
 /// More rows never make these worse.
@@ -224,6 +226,80 @@ proptest! {
         let times = || chain.iter().flatten().map(|row| rows[*row].time);
         if let (Some(first), Some(last)) = (times().min(), times().max()) {
             prop_assert!(spec.window().is_none_or(|window| last.abs_diff(first) <= window));
+        }
+    }
+
+    #[test]
+    fn entries_and_gaps_equal_exhaustive_search(
+        (spec, rows) in histories_of(vec![Mode::Ordered, Mode::OrderedIncrease], 7),
+        entry in prop::sample::select(vec![Entry::Latest, Entry::First, Entry::EarliestLongest]),
+        gaps in prop::collection::vec(prop::option::of(0_u64..6), 5),
+    ) {
+        let gaps: Vec<_> = gaps.into_iter().take(spec.steps() - 1).collect();
+        let limited = gaps.iter().any(Option::is_some);
+        let options = Options { entry, max_gap: gaps, ..Options::default() };
+        let spec = spec.with_options(options).unwrap();
+        let rows = sorted(&rows);
+        let expected = reference::times(&spec, &rows);
+        prop_assert_eq!(level(&spec, &rows), expected.len());
+        let (found, times) = trace(&spec, &rows);
+        prop_assert_eq!(found, expected.len());
+        prop_assert!(times.iter().is_sorted());
+        if limited {
+            prop_assert_eq!(times.last(), expected.last());
+        } else {
+            prop_assert_eq!(times, expected);
+        }
+    }
+
+    #[test]
+    fn attempts_are_those_of_the_definition(
+        (spec, rows) in histories_of(vec![Mode::Ordered, Mode::OrderedIncrease], 8)
+    ) {
+        let options = Options { count: Count::Attempts, ..Options::default() };
+        let first = Options { entry: Entry::First, ..Options::default() };
+        let single = spec.clone().with_options(first).unwrap();
+        let rows = sorted(&rows);
+        let (mut attempts, mut completions) = (0, 0);
+        let mut rest = rows.clone();
+        while let Some(begin) = rest.iter().find(|row| row.mask & 1 == 1).map(|row| row.time) {
+            rest.retain(|row| row.time >= begin);
+            attempts += 1;
+            let times = reference::times(&single, &rest);
+            let complete = times.len() == spec.steps();
+            completions += usize::from(complete);
+            let inside = |time: i64| {
+                spec.window().is_none_or(|window| time.abs_diff(begin) <= window)
+            };
+            match times.last().copied().flatten() {
+                Some(last) if complete => rest.retain(|row| row.time > last),
+                _ => rest.retain(|row| !inside(row.time)),
+            }
+        }
+        let outcome = Matcher::new(spec.with_options(options).unwrap()).outcome(&rows);
+        prop_assert_eq!((outcome.attempts, outcome.completions), (attempts, completions));
+    }
+
+    #[test]
+    fn a_key_is_open_if_a_later_row_can_still_help_it(
+        (spec, rows) in histories_of(vec![Mode::Ordered, Mode::OrderedIncrease], 7)
+    ) {
+        let mut rows = sorted(&rows);
+        let as_of = rows.last().map_or(0, |row| row.time) + 3;
+        let options = Options { as_of: Some(as_of), ..Options::default() };
+        let spec = spec.with_options(options).unwrap();
+        let outcome = Matcher::new(spec.clone()).outcome(&rows);
+        // A row at the last instant that is complete tells whether the window is still open.
+        let level = level(&spec, &rows);
+        prop_assert_eq!(outcome.level, level);
+        if level > 0 && level < spec.steps() {
+            rows.push(Row { time: as_of, mask: 1 << level });
+            let helped = reference::level(&spec, &rows) > level;
+            prop_assert_eq!(outcome.state == State::Open, helped);
+        } else {
+            let done = level == spec.steps();
+            prop_assert_eq!(outcome.state == State::Converted, done);
+            prop_assert_eq!(outcome.state == State::Dropped, !done);
         }
     }
 
