@@ -87,7 +87,7 @@ pub(crate) enum WindowFunnel {
     /// A row may fill several steps.
     Many(Scan),
     /// Each row fills one step.
-    Once(Ordered),
+    Once(Box<Ordered>),
     /// Each row fills one step, and the first row of a step is the only one.
     FirstOnce(FirstOnce),
 }
@@ -100,7 +100,8 @@ impl WindowFunnel {
             Self::FirstOnce(FirstOnce::new(modes, spec.shape()))
         } else {
             let stop = modes.strict_order.then_some(!modes.allow_reentry);
-            Self::Once(Ordered::new(spec.shape(), modes.strict_increase).stopping(stop))
+            let ordered = Ordered::new(spec.shape(), modes.strict_increase);
+            Self::Once(Box::new(ordered.stopping(stop)))
         }
     }
 
