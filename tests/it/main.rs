@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod clickhouse;
 mod faults;
 mod golden;
 mod group;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
 use crate::local_time;
+use crate::plan::SortedFunnels;
 use crate::udaf::{self, CheckCalls};
 
 /// The aggregate functions of this crate.
@@ -15,6 +17,9 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
         udaf::window_funnel(),
         udaf::funnel_match(),
         udaf::funnel_steps(),
+        udaf::sequence_match(),
+        udaf::sequence_count(),
+        udaf::retention(),
     ]
 }
 
@@ -23,8 +28,8 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     vec![local_time::local_date(), local_time::local_hour()]
 }
 
-/// Registers every function of this crate with `session`, and the rule that checks their arguments
-/// while a query is planned. Doing it twice changes nothing.
+/// Registers every function of this crate with `session`, the rule that checks their arguments
+/// while a query is planned, and the one that streams sorted input. Doing it twice changes nothing.
 pub fn register_all(session: &SessionContext) {
     let is_known = session
         .state()
@@ -34,6 +39,11 @@ pub fn register_all(session: &SessionContext) {
         .any(|rule| rule.name() == CheckCalls.name());
     if !is_known {
         session.add_analyzer_rule(Arc::new(CheckCalls));
+        // There is no method for this kind of rule.
+        let with_rule = SessionStateBuilder::new_from_existing(session.state())
+            .with_physical_optimizer_rule(Arc::new(SortedFunnels))
+            .build();
+        *session.state_ref().write() = with_rule;
     }
     for function in aggregate_functions() {
         session.register_udaf(function);

@@ -8,24 +8,30 @@ mod check;
 mod groups;
 #[cfg(test)]
 mod laws;
+mod retention;
 mod rows;
+mod sequence;
+mod stream;
 
-use std::sync::Arc;
-
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF,
     Signature, Volatility,
 };
+use funnel_match::Row;
 
 use accumulator::FunnelAccumulator;
 use answer::Answer;
 use call::{Arguments, Call};
 pub(crate) use check::CheckCalls;
 use groups::FunnelGroups;
+pub use retention::retention;
+pub(crate) use sequence::Sequence;
+pub use sequence::{sequence_count, sequence_match};
+pub(crate) use stream::{StreamCall, StreamRows};
 
 /// `window_funnel(window, [mode,] time, step1, …) → INT`: the number of the last step reached.
 pub fn window_funnel() -> AggregateUDF {
@@ -41,6 +47,17 @@ pub fn funnel_match() -> AggregateUDF {
 /// `funnel_steps(window, [mode,] time, step1, …) → LIST<BOOLEAN>`: one entry for each step.
 pub fn funnel_steps() -> AggregateUDF {
     AggregateUDF::from(Funnel::new(Answer::Steps))
+}
+
+/// Brings each history into the order of time; rows of the same time stay in theirs.
+fn sort(rows: &mut [Row], offsets: &[usize]) {
+    for range in offsets.windows(2) {
+        if let Some(history) = rows.get_mut(range[0]..range[1])
+            && !history.is_sorted_by_key(|row| row.time)
+        {
+            history.sort_by_key(|row| row.time);
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -100,7 +117,7 @@ impl AggregateUDFImpl for Funnel {
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
         match self.answer {
             Answer::Level => Ok(ScalarValue::Int32(Some(0))),
-            Answer::Match | Answer::Steps => ScalarValue::try_from(data_type),
+            _ => ScalarValue::try_from(data_type),
         }
     }
 
@@ -123,13 +140,7 @@ impl AggregateUDFImpl for Funnel {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let field = |(name, item): (&str, FieldRef)| -> FieldRef {
-            let name = format_state_name(args.name, name);
-            Arc::new(Field::new(name, DataType::List(item), false))
-        };
-        Ok([("times", rows::time_item()), ("masks", rows::mask_item())]
-            .map(field)
-            .to_vec())
+        rows::state_fields(args.name)
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -9,7 +9,7 @@ use funnel_match::{Matcher, Row};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::rows;
+use super::{rows, sort};
 
 /// Keeps the rows that satisfy a step; a state is those rows, so merging is exact.
 #[derive(Debug)]
@@ -51,13 +51,11 @@ impl Accumulator for FunnelAccumulator {
 
     /// May be asked again after more rows: a window frame that grows.
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        if !self.rows.is_sorted_by_key(|row| row.time) {
-            self.rows.sort_unstable_by_key(|row| row.time);
-        }
         let offsets = [0, self.rows.len()];
-        let answers =
-            self.answer
-                .evaluate(&mut self.matcher, self.call.axis, &self.rows, &offsets)?;
+        sort(&mut self.rows, &offsets);
+        let answers = self
+            .answer
+            .evaluate(&mut self.matcher, &self.call, &self.rows, &offsets)?;
         ScalarValue::try_from_array(&answers, 0)
     }
 

@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, ListArray, StructArray};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, StructArray,
+};
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::logical_expr::{DocSection, Documentation};
-use funnel_match::{Matcher, Row};
+use funnel_match::{Matcher, Pattern, Row};
 
 use super::axis::Axis;
+use super::call::Call;
 
-const SECTION: DocSection = DocSection {
+pub(super) const SECTION: DocSection = DocSection {
     include: true,
     label: "Funnel Functions",
     description: Some("How far the events of a group got through a list of steps."),
 };
 
-/// The three functions.
+/// The functions that look at the rows of a group in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
     /// `window_funnel`
@@ -26,6 +29,10 @@ pub(super) enum Answer {
     Match,
     /// `funnel_steps`
     Steps,
+    /// `sequence_match`
+    SequenceMatch,
+    /// `sequence_count`
+    SequenceCount,
 }
 
 impl Answer {
@@ -34,6 +41,8 @@ impl Answer {
             Self::Level => "window_funnel",
             Self::Match => "funnel_match",
             Self::Steps => "funnel_steps",
+            Self::SequenceMatch => "sequence_match",
+            Self::SequenceCount => "sequence_count",
         }
     }
 
@@ -42,6 +51,8 @@ impl Answer {
             Self::Level => DataType::Int32,
             Self::Match => DataType::Struct(match_fields(time)),
             Self::Steps => DataType::List(step_item()),
+            Self::SequenceMatch => DataType::Boolean,
+            Self::SequenceCount => DataType::Int64,
         }
     }
 
@@ -50,7 +61,7 @@ impl Answer {
     pub(super) fn evaluate(
         self,
         matcher: &mut Matcher,
-        axis: Axis,
+        call: &Call,
         rows: &[Row],
         offsets: &[usize],
     ) -> Result<ArrayRef> {
@@ -60,7 +71,21 @@ impl Answer {
                 let levels = histories.map(|history| number(matcher.level(history)));
                 Ok(Arc::new(levels.collect::<Result<Int32Array>>()?))
             }
-            Self::Match => matches(matcher, axis, histories),
+            Self::Match => matches(matcher, call.axis, histories),
+            Self::SequenceMatch => {
+                let pattern = pattern_of(call)?;
+                let found: BooleanArray = histories
+                    .map(|history| Some(pattern.matches(history)))
+                    .collect();
+                Ok(Arc::new(found))
+            }
+            Self::SequenceCount => {
+                let pattern = pattern_of(call)?;
+                let counts: Int64Array = histories
+                    .map(|history| i64::try_from(pattern.count(history)).ok())
+                    .collect();
+                Ok(Arc::new(counts))
+            }
             Self::Steps => {
                 let steps = matcher.spec().steps();
                 let mut flags = Vec::with_capacity(steps * histories.len());
@@ -83,6 +108,9 @@ impl Answer {
     }
 
     pub(super) fn documentation(self) -> Documentation {
+        if matches!(self, Self::SequenceMatch | Self::SequenceCount) {
+            return self.sequence_documentation();
+        }
         let (description, example) = match self {
             Self::Level => (
                 "The number of the last step that the rows of the group reached, 0 if none.",
@@ -96,7 +124,7 @@ impl Answer {
                 "SELECT m['level'], m['times'][1] FROM (SELECT funnel_match(NULL, 'loose', \
                  event_time, event_type = 'chat_requested') AS m FROM events GROUP BY visitor_id)",
             ),
-            Self::Steps => (
+            _ => (
                 "One entry for each step: was it reached?",
                 "SELECT steps[2] FROM (SELECT funnel_steps(NULL, 'loose', event_time, a, b) AS \
                  steps FROM t GROUP BY k)",
@@ -111,7 +139,11 @@ impl Answer {
                 "Longest time from the first to the last step, inclusive: an INTERVAL without \
                  months, or a number where `time` is an integer. NULL: unbounded.",
             )
-            .with_argument("mode", "'ordered' (default) or 'loose'.")
+            .with_argument(
+                "mode",
+                "'ordered' (default), 'ordered,increase', 'loose', or a dialect such as \
+                 'ch:strict_once'.",
+            )
             .with_argument(
                 "time",
                 "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored.",
@@ -119,6 +151,38 @@ impl Answer {
             .with_argument("step1, step2, …", "1 to 64 conditions. NULL is false.")
             .build()
     }
+
+    fn sequence_documentation(self) -> Documentation {
+        let name = self.function();
+        let description = match self {
+            Self::SequenceMatch => "Is the pattern found among the rows of the group?",
+            _ => "How often is the pattern found among the rows of the group, without overlaps?",
+        };
+        let syntax = format!("{name}(pattern, time, condition1, …)");
+        Documentation::builder(SECTION, description, syntax)
+            .with_argument(
+                "pattern",
+                "(?N): a row that meets condition N. '.': a row. '.*': any rows. (?t<=S): at most \
+                 S seconds to the row before; also <, >=, >, ==. As in ClickHouse.",
+            )
+            .with_argument(
+                "time",
+                "TIMESTAMP, DATE (S in days) or integer (S in its unit). Rows of the same time \
+                 stay in the order of the input.",
+            )
+            .with_argument(
+                "condition1, …",
+                "1 to 32 conditions. A row with a NULL argument is skipped.",
+            )
+            .build()
+    }
+}
+
+fn pattern_of(call: &Call) -> Result<&Pattern> {
+    let Some(pattern) = &call.pattern else {
+        return internal_err!("a sequence without a pattern");
+    };
+    Ok(pattern)
 }
 
 /// `STRUCT<level, times>` for each history.
@@ -158,7 +222,7 @@ fn time_item(time: &DataType) -> FieldRef {
     Arc::new(Field::new_list_field(time.clone(), true))
 }
 
-fn step_item() -> FieldRef {
+pub(super) fn step_item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Boolean, true))
 }
 

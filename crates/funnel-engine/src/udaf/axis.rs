@@ -55,6 +55,17 @@ impl Axis {
         }
     }
 
+    /// Ticks in the unit in which patterns give times: days where the column has days, the unit of
+    /// the column where it is an integer, seconds otherwise.
+    pub(super) fn ticks_per_second(self) -> u64 {
+        match self {
+            Self::Timestamp(TimeUnit::Nanosecond) => 1_000_000_000,
+            Self::Timestamp(TimeUnit::Microsecond) => 1_000_000,
+            Self::Timestamp(TimeUnit::Millisecond) | Self::Date64 => 1_000,
+            Self::Timestamp(TimeUnit::Second) | Self::Date32 | Self::Int64 | Self::UInt64 => 1,
+        }
+    }
+
     /// Whole ticks in `nanos`. Rounding down loses nothing: distances are whole ticks too.
     pub(super) fn ticks_in(self, nanos: u128) -> u64 {
         u64::try_from(nanos / self.nanos_per_tick().unsigned_abs()).unwrap_or(u64::MAX)

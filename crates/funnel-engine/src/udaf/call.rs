@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion::common::{Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions::Literal;
-use funnel_match::{Mode, Spec};
+use funnel_match::{Mode, Pattern, Spec};
 
 use super::axis::Axis;
+use super::check::is_condition;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
@@ -50,13 +51,7 @@ impl<'a> Arguments<'a> {
         types.push(self.time_coerced()?);
         self.spec(Mode::default(), None)?;
         for (index, step) in self.steps.iter().enumerate() {
-            if !matches!(step, DataType::Boolean | DataType::Null) {
-                return plan_err!(
-                    "{}: step {} must be a condition (BOOLEAN), found {step}",
-                    self.function,
-                    index + 1
-                );
-            }
+            is_condition(self.function, "step", index, step)?;
             types.push(DataType::Boolean);
         }
         Ok(types)
@@ -71,31 +66,17 @@ impl<'a> Arguments<'a> {
         Axis::of(&time).ok_or_else(|| self.wrong_time())
     }
 
-    fn spec(&self, mode: Mode, window: Option<u64>) -> Result<Spec> {
+    pub(super) fn spec(&self, mode: Mode, window: Option<u64>) -> Result<Spec> {
         Spec::new(mode, self.steps.len(), window)
             .map_err(|error| plan_datafusion_err!("{}: {error}", self.function))
     }
 
     fn time_coerced(&self) -> Result<DataType> {
-        match self.time {
-            DataType::Timestamp(_, _)
-            | DataType::Date32
-            | DataType::Date64
-            | DataType::Int64
-            | DataType::UInt64 => Ok(self.time.clone()),
-            time if time.is_integer() => Ok(DataType::Int64),
-            DataType::Null => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
-            _ => Err(self.wrong_time()),
-        }
+        time_coerced(self.time).ok_or_else(|| self.wrong_time())
     }
 
-    fn wrong_time(&self) -> datafusion::error::DataFusionError {
-        plan_datafusion_err!(
-            "{}: `time` must be a TIMESTAMP, a DATE or an integer, found {}; cast it, for example \
-             with to_timestamp(…)",
-            self.function,
-            self.time
-        )
+    fn wrong_time(&self) -> DataFusionError {
+        wrong_time(self.function, self.time)
     }
 
     fn window_coerced(&self) -> Result<DataType> {
@@ -130,6 +111,27 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// The type that a time column is read as; none if it is no time.
+pub(super) fn time_coerced(time: &DataType) -> Option<DataType> {
+    match time {
+        DataType::Timestamp(_, _)
+        | DataType::Date32
+        | DataType::Date64
+        | DataType::Int64
+        | DataType::UInt64 => Some(time.clone()),
+        time if time.is_integer() => Some(DataType::Int64),
+        DataType::Null => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        _ => None,
+    }
+}
+
+pub(super) fn wrong_time(function: &str, time: &DataType) -> DataFusionError {
+    plan_datafusion_err!(
+        "{function}: `time` must be a TIMESTAMP, a DATE or an integer, found {time}; cast it, for \
+         example with to_timestamp(…)"
+    )
+}
+
 /// A call ready to run.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
@@ -137,9 +139,26 @@ pub(super) struct Call {
     pub(super) axis: Axis,
     /// Which argument is the time; the steps follow it.
     pub(super) time: usize,
+    /// What is looked for, in a call that looks for a pattern.
+    pub(super) pattern: Option<Pattern>,
 }
 
 impl Call {
+    /// Do rows that satisfy no step matter?
+    pub(super) fn all_rows(&self) -> bool {
+        self.spec.mode().needs_all_rows()
+    }
+
+    /// ClickHouse skips a row in which any argument is NULL.
+    pub(super) fn null_hides_row(&self) -> bool {
+        matches!(self.spec.mode(), Mode::ClickHouse(_))
+    }
+
+    /// Is the answer one of the order in which rows of the same time came?
+    pub(super) fn by_order_of_rows(&self) -> bool {
+        self.spec.mode().depends_on_row_order()
+    }
+
     /// From the expressions of a physical plan and their types.
     pub(super) fn from_physical(
         function: &str,
@@ -166,6 +185,7 @@ impl Call {
             spec: arguments.spec(mode, window)?,
             axis,
             time,
+            pattern: None,
         })
     }
 }
@@ -215,12 +235,12 @@ fn is_mode(data_type: &DataType) -> bool {
     data_type.is_string() || data_type.is_null()
 }
 
-fn constant(expr: Option<&Arc<dyn PhysicalExpr>>) -> Option<&ScalarValue> {
+pub(super) fn constant(expr: Option<&Arc<dyn PhysicalExpr>>) -> Option<&ScalarValue> {
     expr.and_then(|expr| expr.downcast_ref::<Literal>())
         .map(Literal::value)
 }
 
-pub(super) fn not_constant(function: &str, argument: &str) -> datafusion::error::DataFusionError {
+pub(super) fn not_constant(function: &str, argument: &str) -> DataFusionError {
     plan_datafusion_err!("{function}: `{argument}` must be a constant, the same for all rows")
 }
 

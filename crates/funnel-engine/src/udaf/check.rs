@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
@@ -12,8 +13,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFunctionD
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use super::Funnel;
 use super::call::{Arguments, mode_of, not_constant, window_of};
+use super::sequence::pattern_of;
+use super::{Funnel, Sequence};
 
 /// Looks at every call of a funnel function. Parameters that are not bound yet are let through.
 #[derive(Debug)]
@@ -49,7 +51,8 @@ fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
         },
         _ => return Ok(()),
     };
-    if !function.inner().is::<Funnel>() {
+    let is_sequence = function.inner().is::<Sequence>();
+    if !is_sequence && !function.inner().is::<Funnel>() {
         return Ok(());
     }
     let function = function.name();
@@ -59,14 +62,39 @@ fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
         .iter()
         .map(|arg| arg.get_type(&schema))
         .collect::<Result<Vec<_>>>()?;
+    if is_sequence {
+        if let Some(pattern) = args.first()
+            && let Some(pattern) = constant(function, "pattern", pattern, &schema)?
+        {
+            pattern_of(function, &pattern, &types)?;
+        }
+        return Ok(());
+    }
     let has_mode = Arguments::of(function, &types)?.has_mode();
     if let [window, mode, ..] = args.as_slice() {
         if let Some(window) = constant(function, "window", window, &schema)? {
             window_of(function, &window)?;
         }
         if has_mode && let Some(mode) = constant(function, "mode", mode, &schema)? {
-            mode_of(function, &mode)?;
+            let mode = mode_of(function, &mode)?;
+            Arguments::of(function, &types)?.spec(mode, None)?;
         }
+    }
+    Ok(())
+}
+
+/// Refuses an argument that is not a condition; `what` it is called, and its position.
+pub(super) fn is_condition(
+    function: &str,
+    what: &str,
+    index: usize,
+    data_type: &DataType,
+) -> Result<()> {
+    if !matches!(data_type, DataType::Boolean | DataType::Null) {
+        return plan_err!(
+            "{function}: {what} {} must be a condition (BOOLEAN), found {data_type}",
+            index + 1
+        );
     }
     Ok(())
 }

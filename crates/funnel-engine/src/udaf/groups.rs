@@ -10,7 +10,7 @@ use funnel_match::{Matcher, Row};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::rows;
+use super::{rows, sort};
 
 #[derive(Debug)]
 pub(super) struct FunnelGroups {
@@ -124,14 +124,9 @@ impl GroupsAccumulator for FunnelGroups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let Dealt { mut rows, offsets } = self.deal(emit_to);
-        for range in offsets.windows(2) {
-            let history = &mut rows[range[0]..range[1]];
-            if !history.is_sorted_by_key(|row| row.time) {
-                history.sort_unstable_by_key(|row| row.time);
-            }
-        }
+        sort(&mut rows, &offsets);
         self.answer
-            .evaluate(&mut self.matcher, self.call.axis, &rows, &offsets)
+            .evaluate(&mut self.matcher, &self.call, &rows, &offsets)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {

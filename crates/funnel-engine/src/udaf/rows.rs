@@ -6,49 +6,123 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, UInt64Array,
 };
-use datafusion::arrow::buffer::{BooleanBuffer, OffsetBuffer};
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, UInt64Type};
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::logical_expr::utils::format_state_name;
 use funnel_match::Row;
 
 use super::call::Call;
 
-pub(super) fn time_item() -> FieldRef {
+/// The two columns of a state, for the call of this name.
+pub(super) fn state_fields(call: &str) -> Result<Vec<FieldRef>> {
+    let field = |(name, item): (&str, FieldRef)| -> FieldRef {
+        let name = format_state_name(call, name);
+        Arc::new(Field::new(name, DataType::List(item), false))
+    };
+    Ok([("times", time_item()), ("masks", mask_item())]
+        .map(field)
+        .to_vec())
+}
+
+fn time_item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Int64, false))
 }
 
-pub(super) fn mask_item() -> FieldRef {
+fn mask_item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::UInt64, false))
 }
 
-/// Hands each row of a batch that satisfies a step to `keep`, with its position. Rows without a
-/// time, or that `filter` leaves out, are not handed over; a condition that is null is false.
+/// Hands each row of a batch that the funnel looks at to `keep`, with its position.
 pub(super) fn read(
     call: &Call,
     values: &[ArrayRef],
     filter: Option<&BooleanArray>,
     mut keep: impl FnMut(usize, Row),
 ) -> Result<()> {
-    let Some((time, steps)) = values.get(call.time..).and_then(<[ArrayRef]>::split_first) else {
-        return internal_err!("funnel was given {} arguments", values.len());
-    };
-    let (ticks, nulls) = call.axis.ticks(time)?;
-    let mut masks = vec![0_u64; time.len()];
-    for (step, condition) in steps.iter().enumerate() {
-        for row in is_true(condition.as_boolean()).set_indices() {
-            masks[row] |= 1 << step;
-        }
-    }
-    let filter = filter.map(is_true);
-    for (row, (&time, &mask)) in ticks.iter().zip(&masks).enumerate() {
-        let seen = mask != 0
-            && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))
-            && filter.as_ref().is_none_or(|filter| filter.value(row));
-        if seen {
-            keep(row, Row { time, mask });
+    let batch = Batch::of(call, values.get(call.time..).unwrap_or_default(), filter)?;
+    for index in 0..batch.masks.len() {
+        if let Some(row) = batch.row(index) {
+            keep(index, row);
         }
     }
     Ok(())
+}
+
+/// The times and step masks of a batch.
+pub(super) struct Batch {
+    ticks: ScalarBuffer<i64>,
+    masks: Vec<u64>,
+    /// Rows that the funnel may look at; none: all.
+    seen: Option<BooleanBuffer>,
+    /// Rows that satisfy no step matter too.
+    all_rows: bool,
+}
+
+impl Batch {
+    /// `values` are the time and the steps. Rows without a time, or that `filter` leaves out, are not looked at; a condition that is null
+    /// is false, or hides the row where the mode says so.
+    pub(super) fn of(
+        call: &Call,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Self> {
+        let Some((time, steps)) = values.split_first() else {
+            return internal_err!("funnel was given no time");
+        };
+        let (ticks, nulls) = call.axis.ticks(time)?;
+        let mut seen = nulls.map(NullBuffer::into_inner);
+        let mut hide = |visible: BooleanBuffer| {
+            seen = Some(match seen.take() {
+                Some(seen) => &seen & &visible,
+                None => visible,
+            });
+        };
+        if let Some(filter) = filter {
+            hide(is_true(filter));
+        }
+        let mut masks = vec![0_u64; time.len()];
+        for (step, condition) in steps.iter().enumerate() {
+            if call.null_hides_row()
+                && let Some(nulls) = condition.nulls()
+            {
+                hide(nulls.inner().clone());
+            }
+            set_bit(&mut masks, step, &is_true(condition.as_boolean()));
+        }
+        Ok(Self {
+            ticks,
+            masks,
+            seen,
+            all_rows: call.all_rows(),
+        })
+    }
+
+    /// The row at `index`, if the funnel looks at it.
+    pub(super) fn row(&self, index: usize) -> Option<Row> {
+        let (time, mask) = (*self.ticks.get(index)?, *self.masks.get(index)?);
+        let looked_at =
+            (mask != 0 || self.all_rows) && self.seen.as_ref().is_none_or(|seen| seen.value(index));
+        looked_at.then_some(Row { time, mask })
+    }
+}
+
+/// Sets the bit of `step` in each mask whose condition is true.
+fn set_bit(masks: &mut [u64], step: usize, condition: &BooleanBuffer) {
+    let words = condition.bit_chunks();
+    for (masks, word) in masks.chunks_mut(64).zip(words.iter_padded()) {
+        if word == u64::MAX {
+            masks.iter_mut().for_each(|mask| *mask |= 1 << step);
+            continue;
+        }
+        let mut rest = word;
+        while rest != 0 {
+            if let Some(mask) = masks.get_mut(rest.trailing_zeros() as usize) {
+                *mask |= 1 << step;
+            }
+            rest &= rest - 1;
+        }
+    }
 }
 
 /// Where a condition is true, null being false.

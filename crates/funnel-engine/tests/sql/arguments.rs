@@ -110,7 +110,7 @@ async fn mode_must_be_a_known_word() {
     check(&[
         (
             "window_funnel(NULL, 'strict_order', ts, yes)",
-            "window_funnel: `mode`: there is no mode 'strict_order'; known modes: 'ordered', 'loose'",
+            "window_funnel: `mode`: there is no mode 'strict_order'; known modes: 'ordered', 'ordered,increase', 'next'",
         ),
         ("window_funnel(NULL, NULL, ts, yes)", "`mode` must be text such as 'ordered'"),
         ("window_funnel(NULL, word, ts, yes)", "`mode` must be a constant"),

@@ -3,9 +3,11 @@
 #![cfg(test)]
 
 mod arguments;
+mod clickhouse;
 mod local_time;
 mod oracle;
 mod session;
+mod sorted;
 mod types;
 
 use datafusion::arrow::array::RecordBatch;

@@ -10,8 +10,10 @@ async fn every_function_is_known_and_documented() {
     let session = SessionBuilder::new().build().unwrap();
     let sql = "SELECT DISTINCT routine_name FROM information_schema.routines
         WHERE routine_name IN ('window_funnel', 'funnel_match', 'funnel_steps', 'local_date',
-                               'local_hour') ORDER BY 1";
-    let expected = "funnel_match\nfunnel_steps\nlocal_date\nlocal_hour\nwindow_funnel";
+                               'local_hour', 'retention', 'sequence_count',
+                               'sequence_match') ORDER BY 1";
+    let expected = "funnel_match\nfunnel_steps\nlocal_date\nlocal_hour\nretention\n\
+                    sequence_count\nsequence_match\nwindow_funnel";
     assert_eq!(text(&session, sql).await, expected);
     for function in funnel_engine::aggregate_functions() {
         let documentation = function.documentation().unwrap();

@@ -1,0 +1,139 @@
+//! Runs of equal keys in a batch, and the rows that each call still holds.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator};
+use datafusion::arrow::compute::{SortOptions, concat, partition, take};
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::physical_plan::PhysicalExpr;
+use std::sync::Arc;
+
+use crate::udaf::{StreamCall, StreamRows};
+
+/// The key columns of a batch.
+pub(super) fn keys(
+    group: &[(Arc<dyn PhysicalExpr>, String)],
+    batch: &RecordBatch,
+) -> Result<Vec<ArrayRef>> {
+    group
+        .iter()
+        .map(|(expr, _)| expr.evaluate(batch)?.into_array(batch.num_rows()))
+        .collect()
+}
+
+/// Where each run of equal keys lies; `rows` is not 0.
+pub(super) fn ranges(keys: &[ArrayRef]) -> Result<Vec<Range<usize>>> {
+    Ok(partition(keys)?.ranges())
+}
+
+/// Is the key at `left` of one batch the key at `right` of another? Two nulls are the same key.
+pub(super) fn same_key(
+    (left, at): (&[ArrayRef], usize),
+    (right, row): (&[ArrayRef], usize),
+) -> Result<bool> {
+    for (left, right) in left.iter().zip(right) {
+        let compare = make_comparator(left.as_ref(), right.as_ref(), SortOptions::default())?;
+        if compare(at, row) != Ordering::Equal {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Runs that are read: the one that is still open, and how it began.
+#[derive(Debug)]
+pub(super) struct Runs {
+    calls: Arc<[StreamCall]>,
+    /// The rows of each call that belong to the open run.
+    rows: Vec<StreamRows>,
+    /// Key columns of one row: the key of the open run.
+    open: Option<Vec<ArrayRef>>,
+}
+
+/// Key columns and answers of runs that have ended.
+pub(super) type Ended = Option<Vec<ArrayRef>>;
+
+impl Runs {
+    pub(super) fn new(calls: &Arc<[StreamCall]>) -> Self {
+        Self {
+            calls: Arc::clone(calls),
+            rows: calls.iter().map(StreamRows::new).collect(),
+            open: None,
+        }
+    }
+
+    /// Takes the rows of `batch`; gives the runs that have ended, which are all but its last.
+    pub(super) fn push(&mut self, batch: &RecordBatch, keys: &[ArrayRef]) -> Result<Ended> {
+        let mut ranges = ranges(keys)?;
+        let continues = match (&self.open, ranges.first()) {
+            (_, None) => return Ok(None),
+            (Some(open), Some(first)) => same_key((open, 0), (keys, first.start))?,
+            (None, Some(_)) => false,
+        };
+        let before = self.open.take();
+        let last = ranges.last().map_or(0, |range| range.start);
+        self.open = Some(
+            keys.iter()
+                .map(|key| compacted(key, last))
+                .collect::<Result<_>>()?,
+        );
+        if before.is_some() && !continues {
+            // The open run has ended before the first row.
+            ranges.insert(0, 0..0);
+        }
+        let answers = self
+            .rows
+            .iter_mut()
+            .zip(self.calls.iter())
+            .map(|(rows, call)| rows.push(call, batch, &ranges))
+            .collect::<Result<Vec<_>>>()?;
+        let ended = ranges.len() - 1;
+        if ended == 0 {
+            return Ok(None);
+        }
+        // The first run that ended may have begun in an earlier batch.
+        let first = usize::from(before.is_some());
+        let starts = ranges[first..ended]
+            .iter()
+            .map(|range| u32::try_from(range.start).map_err(|_| too_long()))
+            .collect::<Result<Vec<u32>>>()?;
+        let starts = UInt32Array::from(starts);
+        let mut columns = Vec::with_capacity(keys.len() + answers.len());
+        for (column, key) in keys.iter().enumerate() {
+            let own = take(key.as_ref(), &starts, None)?;
+            let column = match &before {
+                Some(before) => concat(&[before[column].as_ref(), own.as_ref()])?,
+                None => own,
+            };
+            columns.push(column);
+        }
+        columns.extend(answers);
+        Ok(Some(columns))
+    }
+
+    /// The open run has ended.
+    pub(super) fn finish(&mut self) -> Result<Ended> {
+        let Some(mut columns) = self.open.take() else {
+            return Ok(None);
+        };
+        for (rows, call) in self.rows.iter_mut().zip(self.calls.iter()) {
+            columns.push(rows.finish(call)?);
+        }
+        Ok(Some(columns))
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.rows.iter().map(StreamRows::size).sum()
+    }
+}
+
+/// One row of `key` in memory of its own: a slice would keep its whole batch.
+fn compacted(key: &ArrayRef, row: usize) -> Result<ArrayRef> {
+    let row = UInt32Array::from(vec![u32::try_from(row).map_err(|_| too_long())?]);
+    Ok(take(key.as_ref(), &row, None)?)
+}
+
+fn too_long() -> datafusion::error::DataFusionError {
+    exec_datafusion_err!("a batch of more than 2^32 rows")
+}

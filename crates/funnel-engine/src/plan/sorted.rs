@@ -1,0 +1,325 @@
+//! Replaces aggregation in a hash table by [`SortedFunnelExec`] where the input is sorted.
+//!
+//! Before:
+//!
+//! ```text
+//! AggregateExec: mode=FinalPartitioned, gby=[user], aggr=[window_funnel(…)]
+//!   RepartitionExec: partitioning=Hash([user], 2)
+//!     AggregateExec: mode=Partial, gby=[user], aggr=[window_funnel(…)]
+//!       DataSourceExec: file_groups={2 groups: [[t.parquet:0..9], [t.parquet:9..18]]}, output_ordering=[user, ts]
+//! ```
+//!
+//! After:
+//!
+//! ```text
+//! SortedFunnelExec: gby=[user], aggr=[window_funnel(…)], input=consecutive ranges
+//!   DataSourceExec: file_groups={2 groups: [[t.parquet:0..9], [t.parquet:9..18]]}, output_ordering=[user, ts]
+//! ```
+//!
+//! - Every aggregate of the node is a funnel function; others are left to DataFusion.
+//! - The rows are sorted by the group keys, in any order of the keys, and then by time, ascending.
+//! - Exchanges between the scan and the aggregation are taken out: they only served the hash table.
+//! - Sorted partitions that are not consecutive are merged into one.
+//!
+//! Where the input is not sorted and an answer depends on the order in which rows of the same time
+//! come (`Mode::depends_on_row_order`), the aggregation is done in one partition, over the rows in
+//! the order in which they lie in their files.
+
+use std::sync::Arc;
+
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::expressions::CastExpr;
+use datafusion::physical_expr::{Distribution, LexOrdering, PhysicalSortExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::InterleaveExec;
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, replace_children_if_necessary,
+};
+
+use super::ranges;
+use crate::exec::{InOrderExec, SortedFunnel, SortedFunnelExec};
+use crate::udaf::{Sequence, StreamCall};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct SortedFunnels;
+
+impl PhysicalOptimizerRule for SortedFunnels {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        rewrite(plan, false)
+    }
+
+    fn name(&self) -> &str {
+        "funnels over sorted input"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// `hashed`: something above relies on rows being dealt out by the hash of their keys.
+fn rewrite(plan: Arc<dyn ExecutionPlan>, hashed: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = match replacement(&plan)? {
+        Some(sorted) => fit(sorted, &plan, hashed)?,
+        None => match in_order_of_rows(&plan)? {
+            Some(single) => fit(single, &plan, hashed)?,
+            None => plan,
+        },
+    };
+    let children = plan.children();
+    let required = plan.input_distribution_requirements().into_per_child();
+    let mut rewritten = Vec::with_capacity(children.len());
+    for (child, required) in children.into_iter().zip(&required) {
+        let hashed = match required {
+            Distribution::KeyPartitioned(_) => true,
+            Distribution::SinglePartition => false,
+            _ => (hashed && !is_exchange(&plan)) || plan.is::<InterleaveExec>(),
+        };
+        rewritten.push(rewrite(Arc::clone(child), hashed)?);
+    }
+    if rewritten.is_empty() {
+        return Ok(plan);
+    }
+    replace_children_if_necessary(plan, rewritten)
+}
+
+/// Gives `sorted` the partitions that the parents of `replaced` count on.
+fn fit(
+    sorted: Arc<dyn ExecutionPlan>,
+    replaced: &Arc<dyn ExecutionPlan>,
+    hashed: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let wanted = replaced.output_partitioning();
+    if wanted.partition_count() == 1 {
+        if sorted.output_partitioning().partition_count() == 1 {
+            return Ok(sorted);
+        }
+        return Ok(match replaced.output_ordering() {
+            Some(order) => Arc::new(SortPreservingMergeExec::new(order.clone(), sorted)),
+            None => Arc::new(CoalescePartitionsExec::new(sorted)),
+        });
+    }
+    if !hashed {
+        return Ok(sorted);
+    }
+    let dealt = RepartitionExec::try_new(sorted, wanted.clone())?;
+    Ok(Arc::new(match replaced.output_ordering() {
+        Some(_) => dealt.with_preserve_order(),
+        None => dealt,
+    }))
+}
+
+/// The sorted operator in place of an aggregation, where that is possible.
+fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(last) = plan.downcast_ref::<AggregateExec>() else {
+        return Ok(None);
+    };
+    let Some(first) = first_stage(last) else {
+        return Ok(None);
+    };
+    if first.group_expr().expr().is_empty() {
+        return Ok(None);
+    }
+    let Some(calls) = calls(first)? else {
+        return Ok(None);
+    };
+    let input = without_exchanges(Arc::clone(first.input()))?;
+    let group = first.group_expr().expr();
+    let Some(ordering) = ordering(&input, group, &calls)? else {
+        return Ok(None);
+    };
+    let partitions = input.output_partitioning().partition_count();
+    let consecutive = partitions > 1 && ranges::are_consecutive(&input);
+    let input: Arc<dyn ExecutionPlan> = if partitions > 1 && !consecutive {
+        Arc::new(SortPreservingMergeExec::new(ordering.clone(), input))
+    } else {
+        input
+    };
+    let parts = SortedFunnel {
+        group: group.into(),
+        calls: calls.into(),
+        ordering,
+        ranges: consecutive,
+        schema: last.schema(),
+    };
+    let sorted: Arc<dyn ExecutionPlan> = Arc::new(SortedFunnelExec::try_new(input, parts)?);
+    let keeps_order = match plan.output_ordering() {
+        Some(order) => sorted
+            .equivalence_properties()
+            .ordering_satisfy(order.iter().cloned())?,
+        None => true,
+    };
+    Ok(keeps_order.then_some(sorted))
+}
+
+/// An aggregation in one partition, over the rows in the order of the files, where an answer is one
+/// of that order.
+fn in_order_of_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(last) = plan.downcast_ref::<AggregateExec>() else {
+        return Ok(None);
+    };
+    let Some(first) = first_stage(last) else {
+        return Ok(None);
+    };
+    let schema = first.input_schema();
+    let mut by_order = false;
+    for (aggregate, filter) in first.aggr_expr().iter().zip(first.filter_expr()) {
+        by_order |= aggregate.fun().inner().is::<Sequence>();
+        by_order |= StreamCall::of(aggregate, filter.as_ref(), &schema)?
+            .is_some_and(|call| call.is_by_order_of_rows());
+    }
+    if !by_order {
+        return Ok(None);
+    }
+    let mut input = without_exchanges(Arc::clone(first.input()))?;
+    if input.output_partitioning().partition_count() > 1 {
+        input = Arc::new(InOrderExec::new(input));
+    }
+    Ok(Some(Arc::new(AggregateExec::try_new(
+        AggregateMode::Single,
+        first.group_expr().clone(),
+        first.aggr_expr().to_vec(),
+        first.filter_expr().to_vec(),
+        input,
+        schema,
+    )?)))
+}
+
+/// The aggregation that reads rows: `last` itself, or the partial one below it.
+fn first_stage(last: &AggregateExec) -> Option<&AggregateExec> {
+    let first = match last.mode() {
+        AggregateMode::Single | AggregateMode::SinglePartitioned => last,
+        AggregateMode::Final | AggregateMode::FinalPartitioned => {
+            let mut below = last.input();
+            while below.fetch().is_none() && is_exchange(below) {
+                below = below.children().first().copied()?;
+            }
+            below
+                .downcast_ref::<AggregateExec>()
+                .filter(|partial| *partial.mode() == AggregateMode::Partial)?
+        }
+        _ => return None,
+    };
+    let plain = first.group_expr().is_single()
+        && last.limit_options().is_none()
+        && first.limit_options().is_none();
+    plain.then_some(first)
+}
+
+fn is_exchange(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<RepartitionExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<SortPreservingMergeExec>()
+}
+
+/// The calls of an aggregation, if all are funnel functions and its keys can be compared as they lie.
+fn calls(first: &AggregateExec) -> Result<Option<Vec<StreamCall>>> {
+    let input = first.input_schema();
+    for (key, _) in first.group_expr().expr() {
+        if !comparable(&key.data_type(&input)?) {
+            return Ok(None);
+        }
+    }
+    let mut calls = Vec::new();
+    for (aggregate, filter) in first.aggr_expr().iter().zip(first.filter_expr()) {
+        match StreamCall::of(aggregate, filter.as_ref(), &input)? {
+            Some(call) => calls.push(call),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(calls).filter(|calls| !calls.is_empty()))
+}
+
+/// Are equal values the same bits? Not so for floats (0.0 and -0.0) and what holds them.
+fn comparable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => comparable(value),
+        DataType::Boolean | DataType::Decimal128(_, _) => true,
+        other => {
+            other.is_integer() || other.is_temporal() || other.is_string() || other.is_binary()
+        }
+    }
+}
+
+/// The order that the operator needs, if `input` has it.
+fn ordering(
+    input: &Arc<dyn ExecutionPlan>,
+    group: &[(Arc<dyn PhysicalExpr>, String)],
+    calls: &[StreamCall],
+) -> Result<Option<LexOrdering>> {
+    let equivalences = input.equivalence_properties();
+    let keys: Vec<_> = group.iter().map(|(expr, _)| Arc::clone(expr)).collect();
+    let (keys, found) = equivalences.find_longest_permutation(&keys)?;
+    if found.len() != group.len() {
+        return Ok(None);
+    }
+    let mut ordering = None;
+    for call in calls {
+        let Some(time) = call.time() else {
+            return Ok(None);
+        };
+        let time = uncast(time, input)?;
+        let mut satisfied = None;
+        for nulls_first in [false, true] {
+            let options = SortOptions {
+                descending: false,
+                nulls_first,
+            };
+            let time = PhysicalSortExpr::new(Arc::clone(time), options);
+            let order: Vec<_> = keys.iter().cloned().chain([time]).collect();
+            if equivalences.ordering_satisfy(order.iter().cloned())? {
+                satisfied = LexOrdering::new(order);
+            }
+        }
+        if satisfied.is_none() {
+            return Ok(None);
+        }
+        ordering = satisfied;
+    }
+    Ok(ordering)
+}
+
+/// What is below a cast of integers, which keeps their order.
+fn uncast<'a>(
+    expr: &'a Arc<dyn PhysicalExpr>,
+    input: &Arc<dyn ExecutionPlan>,
+) -> Result<&'a Arc<dyn PhysicalExpr>> {
+    if let Some(cast) = expr.downcast_ref::<CastExpr>()
+        && *cast.cast_type() == DataType::Int64
+        && cast.expr().data_type(&input.schema())?.is_integer()
+    {
+        return Ok(cast.expr());
+    }
+    Ok(expr)
+}
+
+/// `plan` without the exchanges above its scan.
+fn without_exchanges(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(source) = plan.downcast_ref::<DataSourceExec>() {
+        return Ok(ranges::in_order(source).unwrap_or(plan));
+    }
+    let child = match plan.children().as_slice() {
+        [child] => Arc::clone(child),
+        _ => return Ok(plan),
+    };
+    if plan.fetch().is_none() && is_exchange(&plan) {
+        return without_exchanges(child);
+    }
+    if !ranges::is_row_by_row(&plan) {
+        return Ok(plan);
+    }
+    replace_children_if_necessary(plan, vec![without_exchanges(child)?])
+}
