@@ -52,6 +52,7 @@ mod pattern;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
 mod retention;
+mod runs;
 mod set;
 mod spec;
 mod state;
@@ -68,5 +69,6 @@ pub use mode::{Mode, ModeError};
 pub use options::{Bound, Count, Entry, Options, Reuse};
 pub use pattern::{PATTERN_CONDITIONS_MAX, Pattern, PatternError};
 pub use retention::{RETENTION_CONDITIONS_MAX, retention};
+pub use runs::Runs;
 pub use spec::{STEPS_MAX, Spec, SpecError};
 pub use state::{SegmentState, StateBuilder, StateError, StateShape};

@@ -8,7 +8,7 @@ use crate::house::House;
 
 /// The layer of each crate. Those of the last stand above all others and are not part of the
 /// product.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("funnel-events", 0),
     ("funnel-match", 0),
     ("funnel-lake", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 11] = [
     ("funnel-ingest", 2),
     ("funnel-query", 2),
     ("funnel-cli", 4),
+    ("funnel-bench", DEVELOPMENT),
     ("funnel-testkit", DEVELOPMENT),
     ("funnel-tests", DEVELOPMENT),
     ("xtask", DEVELOPMENT),

@@ -1,0 +1,24 @@
+//! The other engines, which are Python packages.
+
+use std::process::Command;
+
+use crate::{AnyError, Arguments};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
+
+/// Hands over to the script, with all that it must know of the events.
+pub(crate) fn run(mut arguments: Arguments) -> Result<(), AnyError> {
+    let python = arguments
+        .text("--python")?
+        .unwrap_or_else(|| "python3".to_owned());
+    let status = Command::new(&python)
+        .arg(SCRIPT)
+        .args(["--window", &crate::traffic::WINDOW.to_string()])
+        .args(arguments.0)
+        .status()
+        .map_err(|error| format!("could not start '{python}': {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("the comparison ended with {status}").into())
+}
