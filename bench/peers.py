@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,11 +42,15 @@ def ours(mode, steps, window):
     )
 
 
-def clickhouse(file, steps, window, settings=""):
+# Nullable arguments would cost ClickHouse time, and more than eight of them are refused.
+NOT_NULLABLE = " SETTINGS schema_inference_make_columns_nullable = 0"
+
+
+def clickhouse(file, steps, window):
     return levels_of(
         f"SELECT visitor, windowFunnel({window})(toUInt64(ts), {conditions(steps)}) AS level "
         f"FROM file('{file}', Parquet) GROUP BY visitor"
-    ) + settings
+    ) + NOT_NULLABLE
 
 
 def clickhouse_in_order(steps, window):
@@ -72,7 +77,7 @@ def duckdb(file, steps, window):
 
 
 CHDB = """
-import json, sys
+import sys
 from chdb import session
 database = session.Session(sys.argv[1]) if sys.argv[1] else session.Session()
 for line in str(database.query(sys.stdin.read(), "JSONEachRow")).splitlines():
@@ -104,13 +109,20 @@ def run(command, text):
 
 
 def prepare(file, folder):
-    if not os.path.isdir(folder):
-        text = (
-            "CREATE DATABASE bench; CREATE TABLE bench.events ENGINE = MergeTree ORDER BY (visitor, ts) AS "
-            f"SELECT visitor, toUInt64(ts) AS ts, code FROM file('{file}', Parquet)"
-        )
-        for statement in text.split("; "):
-            subprocess.run([sys.executable, "-c", CHDB, folder], input=statement, text=True, check=True)
+    """A table of ClickHouse with the rows of the file, in the order of its key."""
+    if os.path.isdir(folder):
+        return
+    statements = (
+        "CREATE DATABASE bench",
+        "CREATE TABLE bench.events ENGINE = MergeTree ORDER BY (visitor, ts) AS SELECT "
+        f"visitor, toUInt64(ts) AS ts, code FROM file('{file}', Parquet)" + NOT_NULLABLE,
+    )
+    unfinished = folder + ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for statement in statements:
+        command = [sys.executable, "-c", CHDB, unfinished]
+        subprocess.run(command, input=statement, text=True, check=True)
+    os.rename(unfinished, folder)
 
 
 def contestants(options, layout, steps):
