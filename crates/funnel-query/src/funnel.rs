@@ -1,7 +1,11 @@
 //! Funnels: what they are ([`FunnelDefinition`]), and how a definition becomes counts.
 //!
+//! Over the lake:
+//!
 //! 1. `projection`: the enriched rows of the range, each repeated for the units it belongs to.
 //! 2. `execution`: one row per unit with the steps it reached, then counts per step.
+//!
+//! Over any other table: `tabular`.
 
 pub(crate) mod attribution;
 mod chain;
@@ -10,9 +14,12 @@ mod definition;
 pub(crate) mod execution;
 mod options;
 pub(crate) mod projection;
+pub(crate) mod tabular;
+mod times;
 
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};
+pub use tabular::{Breakdown, Every, Instant, Period, Source, Span, TableFunnel, TableStep, Touch};
 
 /// 16 hex digits that name a text.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {

@@ -2,11 +2,13 @@
 
 mod context;
 mod rows;
+mod tabular;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub(crate) use self::context::accounts;
+pub use self::tabular::{TableReport, table_report};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::counts::Counts;

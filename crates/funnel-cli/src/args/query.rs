@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 
-use funnel_query::funnel::{Attribution, DateBasis, Mode, Unit, Window};
+use funnel_query::funnel::{Attribution, DateBasis, Span, Unit};
 
 use super::{NameValue, date, duration, with_exit_codes};
 
@@ -85,7 +85,9 @@ Examples:
   funnel report impression_to_chat --lake ./lake --from 2024-03-04 --to 2024-03-04 --by flow
   funnel report unmonitored --account 12345678 --from 2024-03-04 --to 2024-03-04 --mode ordered
   funnel report --file my_funnel.toml --from 2024-03-04 --to 2024-03-04 --format json -o funnel.json
+  funnel report --file signup.toml --table t=events.parquet --by browser --window '7 days'
 
+A definition with a [source] runs over any table and needs no lake; docs/funnels.md explains both kinds.
 Shipped funnels: monitored, unmonitored, impression_to_chat, chat_lifecycle.
 Days are those of the account's time zone. --to is inclusive."))]
 pub(crate) struct ReportArgs {
@@ -95,12 +97,22 @@ pub(crate) struct ReportArgs {
     /// Definition of a funnel of your own (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// The table of a definition with a [source]: a Parquet file, a directory of Parquet files, or a
+    /// Delta table; needs no lake
+    #[arg(
+        long, short, value_name = "NAME=PATH", requires = "file",
+        conflicts_with_all = ["from", "to", "account", "unit", "date_basis", "attribution", "reconcile"]
+    )]
+    pub(crate) table: Vec<NameValue>,
+    /// One row per key with its level, state, reason, step times and event ids (with --table only)
+    #[arg(long, requires = "table")]
+    pub(crate) per_key: bool,
     /// First day
-    #[arg(long, value_name = "DAY", value_parser = date)]
-    pub(crate) from: NaiveDate,
+    #[arg(long, value_name = "DAY", value_parser = date, required_unless_present = "table")]
+    pub(crate) from: Option<NaiveDate>,
     /// Last day, inclusive
-    #[arg(long, value_name = "DAY", value_parser = date)]
-    pub(crate) to: NaiveDate,
+    #[arg(long, value_name = "DAY", value_parser = date, required_unless_present = "table")]
+    pub(crate) to: Option<NaiveDate>,
     /// Account; needed when the lake holds several
     #[arg(long, value_name = "ID")]
     pub(crate) account: Option<String>,
@@ -114,14 +126,14 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub(crate) unit: Option<Unit>,
     /// loose: a step counts when it happened at all; ordered: when it happened after those before
-    /// it; by default what the funnel says
+    /// it; by default what the funnel says. Over a table every mode of docs/funnels.md
     #[arg(long)]
-    pub(crate) mode: Option<Mode>,
-    /// The way must be walked within this time, such as 30m, or `unbounded`; by default what the
-    /// funnel says
+    pub(crate) mode: Option<String>,
+    /// The way must be walked within this time, such as 30m, or `unbounded`; a bare number where a
+    /// table's time is an integer; by default what the funnel says
     #[arg(long, value_name = "TIME")]
-    pub(crate) window: Option<Window>,
-    /// Time zone of the days, such as Europe/Berlin; by default the account's
+    pub(crate) window: Option<Span>,
+    /// Time zone of the days, such as Europe/Berlin; by default the account's, or the definition's
     #[arg(long, value_name = "ZONE")]
     pub(crate) timezone: Option<chrono_tz::Tz>,
     /// Which date an event belongs to: session-start, session-start-and-event-time or event-time

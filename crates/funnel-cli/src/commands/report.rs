@@ -1,11 +1,12 @@
 //! `funnel report`: one funnel over a range of days.
 
 mod people;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use funnel_query::funnel::FunnelDefinition;
+use funnel_query::funnel::{FunnelDefinition, Span, Window};
 use funnel_query::named;
 use funnel_query::report::{Header, Report, ReportRequest, report};
 use funnel_query::{QueryError, QuerySession};
@@ -17,6 +18,9 @@ use crate::exit::Exit;
 use crate::output::{self, Output, upright};
 
 pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
+    if !args.table.is_empty() {
+        return table::run(context, args).await;
+    }
     let output = Output::new(&args.output)?;
     let for_people = output.is_for_people() && output.is_stdout();
     if args.reconcile && !for_people {
@@ -40,14 +44,19 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
 }
 
 fn request(args: &ReportArgs) -> Result<ReportRequest> {
-    if args.from > args.to {
+    let (Some(from), Some(to)) = (args.from, args.to) else {
+        return Err(CliError::usage("name the days with --from and --to"));
+    };
+    if from > to {
         return Err(CliError::usage(format!(
-            "--from {} lies after --to {}",
-            args.from, args.to
+            "--from {from} lies after --to {to}"
         )));
     }
     let funnel = match (&args.funnel, &args.file) {
-        (_, Some(path)) => FunnelDefinition::from_file(path).map_err(QueryError::from)?,
+        (_, Some(path)) => match FunnelDefinition::from_file(path) {
+            Ok(funnel) => funnel,
+            Err(error) => return Err(table::meant(path).unwrap_or(QueryError::from(error).into())),
+        },
         (Some(name), None) => FunnelDefinition::shipped(name).map_err(QueryError::from)?,
         (None, None) => {
             return Err(CliError::usage(
@@ -55,17 +64,29 @@ fn request(args: &ReportArgs) -> Result<ReportRequest> {
             ));
         }
     };
-    let mut request = ReportRequest::new(funnel, args.from, args.to);
+    let mut request = ReportRequest::new(funnel, from, to);
     request.account.clone_from(&args.account);
     request.by.clone_from(&args.by);
     request.where_sql.clone_from(&args.condition);
     request.unit = args.unit;
-    request.mode = args.mode;
-    request.window = args.window;
+    let mode = args.mode.as_deref().map(str::parse);
+    request.mode = mode.transpose().map_err(QueryError::from)?;
+    request.window = args.window.map(window).transpose()?;
     request.timezone = args.timezone;
     request.date_basis = args.date_basis;
     request.attribution = args.attribution;
     Ok(request)
+}
+
+/// A window with a unit: times of a lake are no bare numbers.
+fn window(span: Span) -> Result<Window> {
+    match span {
+        Span::Time(window) => Ok(window),
+        Span::Number(number) => Err(CliError::usage(format!("--window {number} has no unit"))
+            .hint(format!(
+                "write it with one, such as `{number}s` or `{number}m`"
+            ))),
+    }
 }
 
 fn show(output: &Output, answer: &Report) -> Result<()> {

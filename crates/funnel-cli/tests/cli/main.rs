@@ -8,6 +8,7 @@ mod ingest;
 mod pipeline;
 mod prompt;
 mod readme;
+mod report;
 mod sql;
 mod usage;
 

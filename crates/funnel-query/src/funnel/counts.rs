@@ -14,6 +14,7 @@ use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::execution::{StepRules, by_name};
+use super::times::Times;
 
 /// The counts of one step. What a number means stands at `funnel report`'s columns.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,27 +29,7 @@ pub(crate) struct StepCounts {
     /// Of `previous`: those that needed this step.
     pub(crate) required: i64,
     /// Seconds to the next step that the unit needed, ascending once finished.
-    seconds: Vec<f64>,
-}
-
-impl StepCounts {
-    /// The value below which `fraction` of the times lie, between neighbours in proportion.
-    pub(crate) fn percentile(&self, fraction: f64) -> Option<f64> {
-        let last = self.seconds.len().checked_sub(1)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "fewer than 2^53 times fit into memory"
-        )]
-        let place = fraction * last as f64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a fraction of a length is a place in it"
-        )]
-        let below = (place.floor() as usize).min(last);
-        let (low, high) = (self.seconds[below], self.seconds[(below + 1).min(last)]);
-        Some(low + (high - low) * (place - place.floor()))
-    }
+    pub(crate) times: Times,
 }
 
 /// Counts per breakdown value, in the order of the values, NULL last.
@@ -143,9 +124,7 @@ impl<'a> Counter<'a> {
 }
 
 fn sort_times(steps: &mut [StepCounts]) {
-    steps
-        .iter_mut()
-        .for_each(|step| step.seconds.sort_unstable_by(f64::total_cmp));
+    steps.iter_mut().for_each(|step| step.times.finish());
 }
 
 /// What one unit did, by step.
@@ -224,7 +203,7 @@ fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
                 clippy::cast_precision_loss,
                 reason = "spans of time stay below 2^53 µs"
             )]
-            counts.seconds.push((to - from) as f64 / 1_000_000.0);
+            counts.times.push((to - from) as f64 / 1_000_000.0);
         }
         if required {
             previous = reached;

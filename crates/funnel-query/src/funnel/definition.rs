@@ -223,12 +223,12 @@ struct RawStep {
 }
 
 /// Where an error is: the file is fixed, the key varies.
-struct Place<'a> {
-    file: &'a str,
+pub(super) struct Place<'a> {
+    pub(super) file: &'a str,
 }
 
 impl Place<'_> {
-    fn invalid(
+    pub(super) fn invalid(
         &self,
         key: impl Into<String>,
         problem: impl Into<String>,
@@ -242,7 +242,7 @@ impl Place<'_> {
         }
     }
 
-    fn name(&self, key: &str, value: &str) -> Result<(), DefinitionError> {
+    pub(super) fn name(&self, key: &str, value: &str) -> Result<(), DefinitionError> {
         let mut chars = value.chars();
         let starts = chars.next().is_some_and(|first| first.is_ascii_lowercase());
         if starts && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
@@ -256,7 +256,7 @@ impl Place<'_> {
         ))
     }
 
-    fn text(&self, key: &str, value: &str, hint: &str) -> Result<(), DefinitionError> {
+    pub(super) fn text(&self, key: &str, value: &str, hint: &str) -> Result<(), DefinitionError> {
         if value.trim().is_empty() {
             Err(self.invalid(key, "is empty", hint))
         } else {

@@ -37,10 +37,7 @@ pub(super) fn long(
             });
         }
     }
-    let mut columns = Columns {
-        fields: Vec::new(),
-        arrays: Vec::new(),
-    };
+    let mut columns = Columns::default();
     let group_of: UInt64Array = rows.iter().map(|row| Some(row.group as u64)).collect();
     for (name, values) in header.by.iter().zip(&counts.values) {
         columns.push(name, take(values, &group_of, None)?);
@@ -74,13 +71,13 @@ pub(super) fn long(
     columns.counts("skipped", &rows, |row| Some(row.counts.skipped));
     columns.counts("required", &rows, |row| Some(row.required()));
     columns.numbers("p50_seconds_to_next", &rows, |row| {
-        row.counts.percentile(0.5)
+        row.counts.times.percentile(0.5)
     });
     columns.numbers("p90_seconds_to_next", &rows, |row| {
-        row.counts.percentile(0.9)
+        row.counts.times.percentile(0.9)
     });
     columns.numbers("p99_seconds_to_next", &rows, |row| {
-        row.counts.percentile(0.99)
+        row.counts.times.percentile(0.99)
     });
     columns.finish()
 }
@@ -116,36 +113,37 @@ impl Row<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn rate(part: i64, whole: i64) -> Option<f64> {
+pub(super) fn rate(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Columns of the answer, in order.
-struct Columns {
+#[derive(Default)]
+pub(super) struct Columns {
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
 }
 
 impl Columns {
-    fn push(&mut self, name: &str, values: ArrayRef) {
+    pub(super) fn push(&mut self, name: &str, values: ArrayRef) {
         let nullable = !NEVER_NULL.contains(&name);
         self.fields
             .push(Field::new(name, values.data_type().clone(), nullable));
         self.arrays.push(values);
     }
 
-    fn counts(&mut self, name: &str, rows: &[Row<'_>], of: impl Fn(&Row<'_>) -> Option<i64>) {
+    pub(super) fn counts<R>(&mut self, name: &str, rows: &[R], of: impl Fn(&R) -> Option<i64>) {
         self.push(name, Arc::new(rows.iter().map(of).collect::<Int64Array>()));
     }
 
-    fn numbers(&mut self, name: &str, rows: &[Row<'_>], of: impl Fn(&Row<'_>) -> Option<f64>) {
+    pub(super) fn numbers<R>(&mut self, name: &str, rows: &[R], of: impl Fn(&R) -> Option<f64>) {
         self.push(
             name,
             Arc::new(rows.iter().map(of).collect::<Float64Array>()),
         );
     }
 
-    fn finish(self) -> Result<RecordBatch, ArrowError> {
+    pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
         RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
     }
 }

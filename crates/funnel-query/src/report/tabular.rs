@@ -1,0 +1,219 @@
+//! `funnel report --table`: a funnel over any table, with no lake.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Int32Array, Int64Builder, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondBuilder, UInt64Array,
+};
+use arrow::compute::take;
+use arrow::error::ArrowError;
+use chrono::NaiveDate;
+use funnel_match::State;
+
+use super::rows::{Columns, rate};
+use crate::QuerySession;
+use crate::error::{QueryError, Result};
+use crate::funnel::TableFunnel;
+use crate::funnel::tabular::{self, Answer, Clock, StepTally};
+
+/// A funnel over a table, answered.
+#[derive(Debug, Clone)]
+pub struct TableReport {
+    /// One row per breakdown value, period and step. Columns: those of the breakdown, named by
+    /// their expressions; with a period `period`, its first day; then funnel, mode, `step_index`,
+    /// step, title, reached, previous, dropped, open, skipped, `rate_from_previous`,
+    /// `rate_from_first`, and of the times to the next step, in seconds or in the unit of an
+    /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_from`,
+    /// `histogram_width`, `histogram` with the counts).
+    pub rows: RecordBatch,
+    /// One row per key, where asked for: key, the breakdown, level, state, reason, `step_times`,
+    /// `event_ids`.
+    pub keys: Option<RecordBatch>,
+    /// Rows of a step that have no key or no time: in no funnel.
+    pub unplaced: u64,
+}
+
+/// Answers `funnel` over the tables that were registered with `session`.
+///
+/// # Errors
+/// Usage when the definition does not fit the table; query when the query fails.
+pub async fn table_report(
+    session: &QuerySession,
+    funnel: &TableFunnel,
+    per_key: bool,
+) -> Result<TableReport> {
+    let answer = tabular::run(session.ctx(), funnel, per_key).await?;
+    let failed =
+        |source: ArrowError| QueryError::query("could not lay out the funnel", source.into());
+    let rows = steps(funnel, &answer).map_err(failed)?;
+    let keys = per_key.then(|| keys(funnel, &answer)).transpose();
+    Ok(TableReport {
+        rows,
+        keys: keys.map_err(failed)?,
+        unplaced: answer.unplaced,
+    })
+}
+
+/// One row of the answer.
+struct Row<'a> {
+    group: usize,
+    period: Option<NaiveDate>,
+    step: usize,
+    /// Keys that reached the first step.
+    first: i64,
+    tally: &'a StepTally,
+}
+
+impl Row<'_> {
+    /// Nothing stands before the first step.
+    fn after_first(&self, count: i64) -> Option<i64> {
+        (self.step > 0).then_some(count)
+    }
+}
+
+fn steps(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError> {
+    let mut rows = Vec::new();
+    for (group, ((_, period), tallies)) in answer.tallies.iter().enumerate() {
+        let first = tallies.first().map_or(0, |tally| tally.reached);
+        for (step, tally) in tallies.iter().enumerate() {
+            rows.push(Row {
+                group,
+                period: *period,
+                step,
+                first,
+                tally,
+            });
+        }
+    }
+    let mut columns = Columns::default();
+    if !funnel.breakdown.by.is_empty() {
+        let values = answer
+            .tallies
+            .keys()
+            .filter_map(|(value, _)| value.as_ref());
+        let group_of: UInt64Array = rows.iter().map(|row| Some(row.group as u64)).collect();
+        let values = answer.values.by(values)?;
+        for (name, values) in funnel.breakdown.by.iter().zip(&values) {
+            columns.push(name, take(values, &group_of, None)?);
+        }
+    }
+    if funnel.period.is_some() {
+        let days = rows.iter().map(|row| row.period.map(days));
+        columns.push("period", Arc::new(days.collect::<Date32Array>()));
+    }
+    let text = |of: &dyn Fn(&Row<'_>) -> String| -> ArrayRef {
+        Arc::new(
+            rows.iter()
+                .map(|row| Some(of(row)))
+                .collect::<StringArray>(),
+        )
+    };
+    columns.push("funnel", text(&|_| funnel.name.clone()));
+    columns.push("mode", text(&|_| funnel.mode.to_string()));
+    let numbers = rows.iter().map(|row| i32::try_from(row.step + 1).ok());
+    columns.push("step_index", Arc::new(numbers.collect::<Int32Array>()));
+    columns.push("step", text(&|row| funnel.steps[row.step].name.clone()));
+    columns.push("title", text(&|row| funnel.steps[row.step].title.clone()));
+    columns.counts("reached", &rows, |row| Some(row.tally.reached));
+    columns.counts("previous", &rows, |row| row.after_first(row.tally.previous));
+    columns.counts("dropped", &rows, |row| row.after_first(row.tally.dropped));
+    columns.counts("open", &rows, |row| row.after_first(row.tally.open));
+    columns.counts("skipped", &rows, |row| Some(row.tally.skipped));
+    columns.numbers("rate_from_previous", &rows, |row| {
+        rate(row.tally.reached, row.after_first(row.tally.previous)?)
+    });
+    columns.numbers("rate_from_first", &rows, |row| {
+        rate(row.tally.reached, row.first)
+    });
+    push_times(&mut columns, &rows);
+    columns.finish()
+}
+
+/// The columns about the times to the next step.
+fn push_times(columns: &mut Columns, rows: &[Row<'_>]) {
+    for (name, fraction) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
+        columns.numbers(&format!("{name}_seconds_to_next"), rows, |row| {
+            row.tally.times.percentile(fraction)
+        });
+    }
+    columns.numbers("mean_seconds_to_next", rows, |row| row.tally.times.mean());
+    columns.numbers("min_seconds_to_next", rows, |row| row.tally.times.min());
+    columns.numbers("max_seconds_to_next", rows, |row| row.tally.times.max());
+    let histograms: Vec<_> = rows.iter().map(|row| row.tally.times.histogram()).collect();
+    columns.numbers("histogram_from", &histograms, |found| {
+        Some(found.as_ref()?.from)
+    });
+    columns.numbers("histogram_width", &histograms, |found| {
+        Some(found.as_ref()?.width)
+    });
+    let mut counts = ListBuilder::new(Int64Builder::new());
+    for found in &histograms {
+        let values = found
+            .as_ref()
+            .map(|found| found.counts.iter().copied().map(Some));
+        counts.append_option(values);
+    }
+    columns.push("histogram", Arc::new(counts.finish()));
+}
+
+/// Days since 1970-01-01.
+fn days(date: NaiveDate) -> i32 {
+    let days = date.signed_duration_since(NaiveDate::default()).num_days();
+    i32::try_from(days).unwrap_or(i32::MAX)
+}
+
+fn keys(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError> {
+    let units = &answer.units;
+    let mut columns = Columns::default();
+    columns.push("key", answer.values.key(units)?);
+    if !funnel.breakdown.by.is_empty() {
+        let values = units.iter().filter_map(|unit| unit.value.as_ref());
+        let values = answer.values.by(values)?;
+        for (name, values) in funnel.breakdown.by.iter().zip(values) {
+            columns.push(name, values);
+        }
+    }
+    let levels = units.iter().map(|unit| i32::try_from(unit.level).ok());
+    columns.push("level", Arc::new(levels.collect::<Int32Array>()));
+    let state = |state| match state {
+        State::Converted => "converted",
+        State::Open => "open",
+        _ => "dropped",
+    };
+    let states = units.iter().map(|unit| Some(state(unit.state)));
+    columns.push("state", Arc::new(states.collect::<StringArray>()));
+    let reasons = units.iter().map(|unit| unit.reason);
+    columns.push("reason", Arc::new(reasons.collect::<StringArray>()));
+    columns.push("step_times", step_times(answer));
+    let mut ids = ListBuilder::new(StringBuilder::new());
+    for unit in units {
+        ids.append_value(unit.ids.iter().map(Option::as_deref));
+    }
+    columns.push("event_ids", Arc::new(ids.finish()));
+    columns.finish()
+}
+
+/// By step: timestamps, or the numbers of an integer time.
+fn step_times(answer: &Answer) -> ArrayRef {
+    if answer.clock == Clock::Integer {
+        let mut times = ListBuilder::new(Int64Builder::new());
+        for unit in &answer.units {
+            times.append_value(unit.times.iter().copied());
+        }
+        return Arc::new(times.finish());
+    }
+    let values = TimestampMicrosecondBuilder::new().with_timezone("UTC");
+    let mut times = ListBuilder::new(values);
+    let micros = |time: &Option<i64>| {
+        let time = time.and_then(|time| answer.clock.time(time));
+        time.map(|time| time.timestamp_micros())
+    };
+    for unit in &answer.units {
+        times.append_value(unit.times.iter().map(micros));
+    }
+    Arc::new(times.finish())
+}
+
+#[cfg(test)]
+mod tests;
