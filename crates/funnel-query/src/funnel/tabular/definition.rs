@@ -246,11 +246,12 @@ impl TableFunnel {
 
     /// What the matcher needs to know beyond mode, steps and window.
     pub(crate) fn options(&self, as_of: Option<i64>) -> Options {
-        let mut options = Options::default();
-        options.reuse = self.reuse;
-        options.bound = self.bound;
-        options.as_of = as_of;
-        options
+        Options {
+            reuse: self.reuse,
+            bound: self.bound,
+            as_of,
+            ..Options::default()
+        }
     }
 }
 
