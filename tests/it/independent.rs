@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use funnel_datagen::Options;
+use funnel_datagen::{Options, Truth};
 use funnel_tests::{Lab, material, readers_python};
 use serde_json::Value;
 
@@ -66,6 +66,27 @@ fn every_reader_counts_the_same_rows() {
         },
     );
     lab.ingest();
+    let found = readers_count(&lab, &truth);
+    let types = found["types"].as_object().expect("column types");
+    assert!(
+        types
+            .values()
+            .all(|t| !t.as_str().unwrap_or("uint").contains("uint")),
+        "{types:?}"
+    );
+    assert_eq!(types["event_time"], "timestamp[us, tz=UTC]");
+    let rows = lab.json(&["maintain", "compact", "--open"]);
+    let rows = rows.as_array().expect("a row per day");
+    assert!(
+        !rows.is_empty() && rows.iter().all(|row| row["action"] == "sorted"),
+        "{rows:?}"
+    );
+    readers_count(&lab, &truth);
+    lab.audit_closes();
+}
+
+/// What the readers found; all of them must count what the truth has.
+fn readers_count(lab: &Lab, truth: &Truth) -> Value {
     let out = Command::new(readers_python())
         .arg(material().join("readers/count_rows.py"))
         .arg(lab.lake())
@@ -95,12 +116,5 @@ fn every_reader_counts_the_same_rows() {
             );
         }
     }
-    let types = found["types"].as_object().expect("column types");
-    assert!(
-        types
-            .values()
-            .all(|t| !t.as_str().unwrap_or("uint").contains("uint")),
-        "{types:?}"
-    );
-    assert_eq!(types["event_time"], "timestamp[us, tz=UTC]");
+    found
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod clickhouse;
+mod compaction;
 mod faults;
 mod golden;
 mod group;

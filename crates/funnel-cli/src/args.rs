@@ -12,12 +12,12 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use explain::ExplainArgs;
-pub(crate) use kinds::{LogFormat, NameValue, date, duration};
+pub(crate) use kinds::{LogFormat, NameValue, date, duration, size};
 #[cfg(test)]
 pub(crate) use ops::EXAMPLE_CONFIG;
 pub(crate) use ops::{
-    AuditArgs, ConfigArgs, ConfigCommand, DemoArgs, GenerateArgs, IngestArgs, RejectsArgs,
-    RejectsCommand, RejectsListArgs, RejectsShowArgs,
+    AuditArgs, CompactArgs, ConfigArgs, ConfigCommand, DemoArgs, GenerateArgs, IngestArgs,
+    MaintainArgs, MaintainCommand, RejectsArgs, RejectsCommand, RejectsListArgs, RejectsShowArgs,
 };
 pub(crate) use query::{Format, OutputArgs, PublishArgs, ReportArgs, RunArgs, SqlArgs};
 
@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Look at the records that were refused
     Rejects(RejectsArgs),
+    /// Keep the tables in shape: sort closed days
+    Maintain(MaintainArgs),
     /// Simulate traffic, to Kafka or to files, with the numbers that must come out
     Generate(GenerateArgs),
     /// Show or check the configuration

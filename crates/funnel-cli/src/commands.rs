@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod generate;
 mod ingest;
+mod maintain;
 mod publish;
 mod rejects;
 mod report;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
         Command::Publish(args) => publish::run(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
         Command::Rejects(args) => rejects::run(&context, &args.command).await,
+        Command::Maintain(args) => maintain::run(&context, &args.command).await,
         Command::Generate(args) => generate::run(&context, &args).await,
         Command::Config(args) => config::run(&context, args.command),
         Command::Completions { shell } => completions::run(shell),

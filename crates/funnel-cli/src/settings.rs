@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::env_vars;
 use crate::error::{CliError, Result};
 
+pub(crate) use keys::size;
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {

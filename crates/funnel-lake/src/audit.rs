@@ -2,6 +2,7 @@
 
 mod chain;
 mod coordinates;
+mod replaced;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use self::chain::PartitionKey;
 use self::coordinates::{Found, Side};
+use self::replaced::Replacements;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::ledger::{LedgerEntry, entries_of};
@@ -105,6 +107,7 @@ impl Problem {
 /// - the entries of a partition follow each other from offset 0 to the stored offset;
 /// - the rows that an entry claims are the rows that are there, in the files of its commit, with
 ///   its batch id, and in its range of offsets;
+/// - files that took the place of others hold as many rows as those;
 /// - no coordinate is there twice, in one table or in both.
 ///
 /// It may run while an ingestor is at work. It reads the coordinates of every row, and keeps 24
@@ -165,6 +168,7 @@ async fn check_commits(
         *count += 1;
         batches.insert((entry.version, &entry.batch_id));
     }
+    let mut replacements = Replacements::default();
     let checkpoint = last_checkpoint(table.location()).await?.unwrap_or(0);
     for version in (0..=snapshot.version()).rev() {
         let at = u64::try_from(version)
@@ -178,7 +182,9 @@ async fn check_commits(
             // it where the log had been cleaned.
             continue;
         }
-        let added: i64 = commit.adds.iter().filter_map(|add| add.num_records()).sum();
+        replacements.take(version, &commit);
+        let added = commit.adds.iter().filter(|add| add.data_change);
+        let added: i64 = added.filter_map(|add| add.num_records()).sum();
         let unsaid = commit.adds.iter().filter(|add| add.num_records().is_none());
         let unsaid = unsaid.count();
         let (says, known) = claimed.get(&version).copied().unwrap_or_default();
@@ -204,6 +210,7 @@ async fn check_commits(
             ));
         }
     }
+    replacements.check(problems);
     Ok(())
 }
 

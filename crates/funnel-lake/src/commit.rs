@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::ledger::LedgerEntry;
 use crate::log::{BATCH_ID, LEDGER, LogEntry, LogState, entry_path, last_checkpoint};
+use crate::order;
 use crate::table::{DeltaLog, as_version};
 use crate::writer::DataFile;
 
@@ -410,7 +411,7 @@ pub(crate) fn add_action(file: &DataFile) -> Action {
         modification_time: file.modification_time,
         data_change: true,
         stats: Some(file.stats.clone()),
-        tags: None,
+        tags: file.sorted.then(order::tags),
         deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,
@@ -419,7 +420,7 @@ pub(crate) fn add_action(file: &DataFile) -> Action {
 }
 
 /// Waits a little longer each time, and never as long as another writer does.
-async fn pause(attempt: u32) {
+pub(crate) async fn pause(attempt: u32) {
     let longest = (1_u64 << attempt.min(8)).min(PAUSE_MS_MAX);
     let chance = u64::from(Uuid::new_v4().as_fields().0);
     tokio::time::sleep(Duration::from_millis(chance % (longest + 1))).await;

@@ -5,6 +5,7 @@
 //! | [`lake`] | one directory with its tables and its format version |
 //! | [`table`] | one Delta table: its log state, its snapshots, its maintenance |
 //! | [`commit`] | appending rows and offsets in one step, compared with what is stored |
+//! | [`compact`] | closed days in the order in which funnels are computed |
 //! | [`writer`], [`stats`] | Parquet files and their statistics |
 //! | [`ledger`] | what became of every offset |
 //! | [`recovery`] | what a restarted ingestor has to know |
@@ -15,18 +16,21 @@
 
 pub mod audit;
 pub mod commit;
+pub mod compact;
 pub mod error;
 pub mod halts;
 pub mod lake;
 pub mod ledger;
 mod log;
 pub mod marts;
+mod order;
 pub mod provider;
 pub mod recovery;
 pub mod retention;
 mod rows;
 pub mod stats;
 mod storage;
+mod swap;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -36,6 +40,7 @@ pub mod writer;
 
 pub use audit::{AuditReport, PartitionTotals, Problem, audit};
 pub use commit::{Commit, OffsetAdvance, OffsetKey, Outcome};
+pub use compact::{CompactOptions, CompactedDay, EventDay, MaintenanceLock};
 pub use error::{ErrorKind, LakeError, Result};
 pub use halts::Halt;
 pub use lake::{FORMAT_VERSION, Lake};

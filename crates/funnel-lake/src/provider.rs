@@ -1,9 +1,11 @@
 //! DataFusion's view of a Delta table: exactly the files of one version.
 //!
 //! Files that cannot hold a wanted row are left out by their partition values and statistics
-//! while planning; inside the files DataFusion skips by row group and page.
+//! while planning; inside the files DataFusion skips by row group and page. Where every file that
+//! is left is a sorted one, the scan declares the order of account, visitor and time.
 
 mod bounds;
+mod order;
 
 use std::sync::Arc;
 
@@ -55,6 +57,8 @@ struct ScanFile {
     meta: ObjectMeta,
     partition_values: Vec<ScalarValue>,
     bounds: FileBounds,
+    /// In the order of account, visitor and time.
+    sorted: bool,
 }
 
 /// The newest version of the Delta table at a local path or `file://` URL.
@@ -253,14 +257,23 @@ impl TableProvider for DeltaTableProvider {
         if let Some(predicate) = self.physical(state, inside)? {
             source = source.with_predicate(predicate);
         }
-        let group: Vec<PartitionedFile> = files
-            .iter()
-            .map(|file| file.to_partitioned(&self.file_schema))
-            .collect();
-        let statistics = bounds::merge(&group, &self.schema)?;
         let partitions = state.config().target_partitions().max(1);
+        let ordered = order::ordered(&files, &self.schema, partitions)?;
+        let partitioned = |file: &&ScanFile| file.to_partitioned(&self.file_schema);
+        let (groups, ordering): (Vec<FileGroup>, _) = match ordered {
+            Some((groups, order)) => {
+                let group = |files: Vec<&ScanFile>| files.iter().map(partitioned).collect();
+                (groups.into_iter().map(group).collect(), vec![order])
+            }
+            None => {
+                let all: FileGroup = files.iter().map(partitioned).collect();
+                (all.split_files(partitions), Vec::new())
+            }
+        };
+        let statistics = bounds::merge(groups.iter().flat_map(FileGroup::iter), &self.schema)?;
         let config = FileScanConfigBuilder::new(self.store_url(state)?, Arc::new(source))
-            .with_file_groups(FileGroup::new(group).split_files(partitions))
+            .with_file_groups(groups)
+            .with_output_ordering(ordering)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
@@ -320,6 +333,7 @@ impl ScanFile {
             },
             partition_values: values,
             bounds: FileBounds::parse(file, file_schema),
+            sorted: file.sorted,
         })
     }
 

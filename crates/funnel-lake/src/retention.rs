@@ -9,20 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, RecordBatch, new_null_array};
-use bytes::Bytes;
-use chrono::{NaiveDate, Utc};
-use deltalake::kernel::Action;
-use deltalake::kernel::transaction::CommitData;
-use deltalake::protocol::{DeltaOperation, SaveMode};
+use chrono::NaiveDate;
 use uuid::Uuid;
 
-use crate::commit::add_action;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::lake::Lake;
-use crate::log::{BATCH_ID, entry_path};
-use crate::marts::remove_action;
 use crate::rows;
 use crate::storage::blocking;
+use crate::swap::{Swap, Swapped};
 use crate::table::{DeltaLog, FileEntry, Snapshot};
 use crate::writer::{DataFile, discard_files, encode_files};
 
@@ -34,8 +28,6 @@ const TRUNCATED: &str = "payload_truncated";
 const DAY: &str = "ingest_date";
 /// Files that were emptied begin with this.
 const PREFIX: &str = "emptied-";
-/// How often other writers may be faster.
-const ATTEMPTS_MAX: u32 = 20;
 
 impl Lake {
     /// Empties the bytes of the records that were refused before `day` (UTC day of ingest, not
@@ -49,17 +41,25 @@ impl Lake {
         let snapshot = table.load().await?;
         let mut emptied = 0;
         for (date, old) in expired(&snapshot, day) {
+            let batch_id = format!("{PREFIX}{}", Uuid::now_v7());
             let (at, files, to) = (snapshot.clone(), old.clone(), table.clone());
-            let new = blocking(move || rewrite(&at, &files, date, &to)).await?;
-            match swap(table, &old, &new).await {
-                Ok(true) => {
+            let id = batch_id.clone();
+            let new = blocking(move || rewrite(&at, &files, date, &to, &id)).await?;
+            let swap = Swap {
+                batch_id: &batch_id,
+                old: &old,
+                new: &new,
+                data_change: true,
+            };
+            match swap.commit(table).await {
+                Ok(Swapped::Done) => {
                     emptied += new.iter().map(|file| file.rows.unsigned_abs()).sum::<u64>();
                     for file in &old {
                         table.location().remove(&file.path).await?;
                     }
                 }
                 // Somebody else emptied the same files.
-                Ok(false) => discard_files(table, &new),
+                Ok(Swapped::Overtaken) => discard_files(table, &new),
                 Err(error) => {
                     if matches!(error.kind(), ErrorKind::Config | ErrorKind::Conflict) {
                         discard_files(table, &new);
@@ -96,6 +96,7 @@ fn rewrite(
     files: &[FileEntry],
     date: NaiveDate,
     table: &DeltaLog,
+    batch_id: &str,
 ) -> Result<Vec<DataFile>> {
     let mut batches = Vec::new();
     for file in files {
@@ -103,7 +104,7 @@ fn rewrite(
             batches.push(without_bytes(&batch, date, table)?);
         }
     }
-    encode_files(&batches, table, &format!("{PREFIX}{}", Uuid::now_v7()))
+    encode_files(&batches, table, batch_id)
 }
 
 /// The rows in the table's schema, with the partition column and without the bytes.
@@ -128,55 +129,6 @@ fn without_bytes(batch: &RecordBatch, date: NaiveDate, table: &DeltaLog) -> Resu
         .collect::<Result<_>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|e| LakeError::corrupt("rows of `rejects` do not fit their table").with_source(e))
-}
-
-/// Puts `new` in the place of `old` in one entry of the log. `false`: `old` is not there any more.
-async fn swap(table: &DeltaLog, old: &[FileEntry], new: &[DataFile]) -> Result<bool> {
-    for _ in 0..ATTEMPTS_MAX {
-        let snapshot = table.load().await?;
-        let live = |file: &FileEntry| snapshot.files().iter().any(|f| f.path == file.path);
-        if !old.iter().all(live) {
-            return Ok(false);
-        }
-        let number = u64::try_from(snapshot.version() + 1)
-            .map_err(|e| LakeError::corrupt("a version is negative").with_source(e))?;
-        if table
-            .location()
-            .create(&entry_path(number), entry(old, new)?)
-            .await?
-        {
-            return Ok(true);
-        }
-    }
-    Err(LakeError::new(
-        ErrorKind::Conflict,
-        format!(
-            "could not empty old rows of `rejects`: other writers were faster {ATTEMPTS_MAX} times"
-        ),
-    ))
-}
-
-fn entry(old: &[FileEntry], new: &[DataFile]) -> Result<Bytes> {
-    let mut actions: Vec<Action> = old.iter().map(remove_action).collect();
-    actions.extend(new.iter().map(add_action));
-    let operation = DeltaOperation::Write {
-        mode: SaveMode::Overwrite,
-        partition_by: Some(vec![DAY.to_owned()]),
-        predicate: None,
-    };
-    // The batch id marks the entry as ours: only foreign ones that remove rows are alarms.
-    let info = HashMap::from([
-        (
-            BATCH_ID.to_owned(),
-            format!("{PREFIX}{}", Utc::now().timestamp_micros()).into(),
-        ),
-        ("code".to_owned(), env!("CARGO_PKG_VERSION").into()),
-    ]);
-    CommitData::new(actions, operation, info, Vec::new())
-        .get_bytes()
-        .map_err(|e| {
-            LakeError::internal("could not describe the emptied rows of `rejects`").with_source(e)
-        })
 }
 
 #[cfg(test)]

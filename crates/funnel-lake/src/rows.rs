@@ -33,13 +33,22 @@ pub(crate) fn read(
     file: &FileEntry,
     names: Option<&[&str]>,
 ) -> Result<Vec<RecordBatch>> {
-    let source = Source::open(snapshot, file)?;
+    scan(snapshot, &file.path, names)?.collect()
+}
+
+/// The same, batch by batch.
+pub(crate) fn scan(
+    snapshot: &Snapshot,
+    path: &str,
+    names: Option<&[&str]>,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    let source = Source::open(snapshot, path)?;
     let mut builder = source.builder()?;
     if let Some(names) = names {
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
         builder = builder.with_projection(mask);
     }
-    source.collect(builder)
+    source.batches(builder)
 }
 
 /// Reads the columns `names` of the rows at `place`; the other rows are not decoded further than
@@ -50,7 +59,7 @@ pub(crate) fn read_at(
     names: &[&str],
     place: &Place,
 ) -> Result<Vec<RecordBatch>> {
-    let source = Source::open(snapshot, file)?;
+    let source = Source::open(snapshot, &file.path)?;
     let builder = source.builder()?;
     let groups = groups_at(builder.metadata(), &place.offsets);
     let schema = builder.parquet_schema();
@@ -61,12 +70,13 @@ pub(crate) fn read_at(
             .select(&batch)
             .map_err(|e| ArrowError::ExternalError(Box::new(e)))
     });
-    source.collect(
+    let batches = source.batches(
         builder
             .with_row_groups(groups)
             .with_projection(wanted)
             .with_row_filter(RowFilter::new(vec![Box::new(here)])),
-    )
+    )?;
+    batches.collect()
 }
 
 /// An open data file.
@@ -76,8 +86,8 @@ struct Source {
 }
 
 impl Source {
-    fn open(snapshot: &Snapshot, file: &FileEntry) -> Result<Self> {
-        let path = snapshot.location().local_file(&file.path).ok_or_else(|| {
+    fn open(snapshot: &Snapshot, path: &str) -> Result<Self> {
+        let path = snapshot.location().local_file(path).ok_or_else(|| {
             LakeError::config("files can be read from a lake on a local disk only")
         })?;
         let file = File::open(&path).map_err(|e| unreadable(&path, e))?;
@@ -90,12 +100,12 @@ impl Source {
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&self.path, e))
     }
 
-    fn collect(&self, builder: ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<RecordBatch>> {
-        builder
-            .build()
-            .map_err(|e| unreadable(&self.path, e))?
-            .map(|batch| batch.map_err(|e| unreadable(&self.path, e)))
-            .collect()
+    fn batches(
+        self,
+        builder: ParquetRecordBatchReaderBuilder<File>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+        let reader = builder.build().map_err(|e| unreadable(&self.path, e))?;
+        Ok(reader.map(move |batch| batch.map_err(|e| unreadable(&self.path, e))))
     }
 }
 

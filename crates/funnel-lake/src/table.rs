@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{LakeError, Result};
 use crate::log::{LogState, delta_failed, entry_path};
+use crate::order;
 use crate::storage::{Location, blocking, sync_dir};
 
 /// The columns with minimum and maximum in the log; other columns cost more than they skip.
@@ -66,6 +67,8 @@ pub struct FileEntry {
     pub num_records: Option<i64>,
     /// The Delta statistics (JSON), where there are any.
     pub stats: Option<String>,
+    /// Whether its rows lie in the order of account, visitor and time.
+    pub sorted: bool,
 }
 
 /// A table as of one version.
@@ -281,6 +284,7 @@ impl Snapshot {
                 partition_values: file.partition_values_map().into_iter().collect(),
                 num_records: file.num_records().and_then(|n| i64::try_from(n).ok()),
                 stats: file.stats(),
+                sorted: order::is_sorted(&file),
             })
             .collect();
         Ok(Self {

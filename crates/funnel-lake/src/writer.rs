@@ -8,13 +8,15 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use chrono::Utc;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{LakeError, Result};
+use crate::order::SORT_KEY;
 use crate::stats::{FileStats, day};
 use crate::storage::sync_dir;
 use crate::table::DeltaLog;
@@ -45,6 +47,10 @@ const UNIQUE_TEXT_COLUMNS: &[&str] = &[
     "payload_sha",
 ];
 
+/// Columns by which single rows are looked for; sorted files have Bloom filters of them.
+const LOOKED_UP_COLUMNS: &[&str] = &["visitor_id", "session_id"];
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
 /// A durable Parquet file that no commit names yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFile {
@@ -60,6 +66,8 @@ pub struct DataFile {
     pub stats: String,
     /// When it was written, milliseconds since 1970.
     pub modification_time: i64,
+    /// Whether its rows lie in the order of account, visitor and time.
+    pub sorted: bool,
 }
 
 /// Writes `batches` as Parquet files of `table`, one per partition value, and makes them durable.
@@ -92,6 +100,7 @@ pub fn encode_files(
                 partition,
                 stats: stats.to_json(),
                 modification_time: Utc::now().timestamp_millis(),
+                sorted: false,
             }),
             Err(e) => {
                 discard_files(table, &files);
@@ -201,33 +210,81 @@ fn split_by_day(batch: &RecordBatch, column: &str) -> Result<Vec<(String, Record
 }
 
 fn write_file(path: &Path, batches: &[RecordBatch], table: &DeltaLog) -> Result<(i64, FileStats)> {
-    let failed = |e: ParquetError| {
-        LakeError::unavailable(format!("could not write `{}`", path.display()), e)
-    };
     let Some(first) = batches.first() else {
         return Err(LakeError::internal("a file without rows was asked for"));
     };
-    make_folder(path, table.location().local())?;
-    // Never over another file: a name that is taken belongs to a batch that may be committed.
-    let file = File::create_new(path).map_err(|e| failed(e.into()))?;
-    let unfinished = Unfinished(Some(path.to_owned()));
-    let mut stats = FileStats::new(table.stats_columns());
-    let schema = first.schema();
-    let mut writer =
-        ArrowWriter::try_new(file, SchemaRef::clone(&schema), Some(properties(&schema)?))
-            .map_err(failed)?;
+    let mut writer = FileWriter::create(path, &first.schema(), table, Layout::Arrival)?;
     for batch in batches {
-        stats.add(batch);
-        writer.write(batch).map_err(failed)?;
+        writer.write(batch)?;
     }
-    let file = writer.into_inner().map_err(failed)?;
-    file.sync_all().map_err(|e| failed(e.into()))?;
-    let size = file.metadata().map_err(|e| failed(e.into()))?.len();
-    if let Some(folder) = path.parent() {
-        sync_dir(folder)?;
+    writer.finish()
+}
+
+/// How the rows of a file lie, and how long it is meant to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As they arrived; rewritten once their day is closed.
+    Arrival,
+    /// In the order of [`SORT_KEY`]; stays.
+    Sorted,
+}
+
+/// One data file being written; what is not finished is removed.
+pub(crate) struct FileWriter {
+    path: PathBuf,
+    writer: ArrowWriter<File>,
+    stats: FileStats,
+    unfinished: Unfinished,
+}
+
+impl FileWriter {
+    /// Starts a file that must not be there yet.
+    pub(crate) fn create(
+        path: &Path,
+        schema: &SchemaRef,
+        table: &DeltaLog,
+        layout: Layout,
+    ) -> Result<Self> {
+        make_folder(path, table.location().local())?;
+        // Never over another file: a name that is taken belongs to a batch that may be committed.
+        let file = File::create_new(path).map_err(|e| unwritable(path, e.into()))?;
+        let unfinished = Unfinished(Some(path.to_owned()));
+        let properties = properties(schema, layout)?;
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(properties))
+            .map_err(|e| unwritable(path, e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            stats: FileStats::new(table.stats_columns()),
+            unfinished,
+        })
     }
-    unfinished.keep();
-    Ok((i64::try_from(size).unwrap_or(i64::MAX), stats))
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.stats.add(batch);
+        let written = self.writer.write(batch);
+        written.map_err(|e| unwritable(&self.path, e))
+    }
+
+    /// Ends the file and makes it durable; its size in bytes and its statistics.
+    pub(crate) fn finish(self) -> Result<(i64, FileStats)> {
+        let path = &self.path;
+        let file = self.writer.into_inner().map_err(|e| unwritable(path, e))?;
+        file.sync_all().map_err(|e| unwritable(path, e.into()))?;
+        let size = file
+            .metadata()
+            .map_err(|e| unwritable(path, e.into()))?
+            .len();
+        if let Some(folder) = path.parent() {
+            sync_dir(folder)?;
+        }
+        self.unfinished.keep();
+        Ok((i64::try_from(size).unwrap_or(i64::MAX), self.stats))
+    }
+}
+
+fn unwritable(path: &Path, source: ParquetError) -> LakeError {
+    LakeError::unavailable(format!("could not write `{}`", path.display()), source)
 }
 
 /// Makes the folder of `path`; a new folder's name is made durable as well.
@@ -263,13 +320,30 @@ impl Drop for Unfinished {
     }
 }
 
-fn properties(schema: &SchemaRef) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(1)
+fn properties(schema: &SchemaRef, layout: Layout) -> Result<WriterProperties> {
+    let level = match layout {
+        Layout::Arrival => 1,
+        // Written once and read for years.
+        Layout::Sorted => 3,
+    };
+    let level = ZstdLevel::try_new(level)
         .map_err(|e| LakeError::internal("the compression level is wrong").with_source(e))?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Page);
+    if layout == Layout::Sorted {
+        properties = properties
+            .set_sorting_columns(Some(sorting_columns(schema)?))
+            .set_bloom_filter_position(BloomFilterPosition::End);
+        for column in LOOKED_UP_COLUMNS {
+            let column = ColumnPath::from(*column);
+            properties = properties
+                .set_column_bloom_filter_enabled(column.clone(), true)
+                .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)
+                .set_column_bloom_filter_max_ndv(column, ROW_GROUP_ROWS as u64);
+        }
+    }
     for field in schema.fields() {
         let name = field.name().as_str();
         let encoding = if GROWING_COLUMNS.contains(&name) {
@@ -287,6 +361,28 @@ fn properties(schema: &SchemaRef) -> Result<WriterProperties> {
             .set_column_encoding(column, encoding);
     }
     Ok(properties.build())
+}
+
+/// [`SORT_KEY`] by the numbers of its columns in the file: ascending, nulls last.
+fn sorting_columns(schema: &SchemaRef) -> Result<Vec<SortingColumn>> {
+    let failed = || LakeError::internal("the order of a file could not be described");
+    let parquet = ArrowSchemaConverter::new()
+        .convert(schema)
+        .map_err(|e| failed().with_source(e))?;
+    SORT_KEY
+        .iter()
+        .map(|name| {
+            let mut columns = parquet.columns().iter();
+            let at = columns.position(|column| column.path().parts() == [*name]);
+            Ok(SortingColumn {
+                column_idx: at
+                    .and_then(|at| i32::try_from(at).ok())
+                    .ok_or_else(failed)?,
+                descending: false,
+                nulls_first: false,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]

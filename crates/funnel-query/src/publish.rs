@@ -1,7 +1,7 @@
 //! `funnel publish`: the marts of closed days, written once, atomically, and again without harm.
 
 mod build;
-mod closing;
+pub mod closing;
 mod contract;
 mod write;
 
@@ -39,7 +39,7 @@ impl PublishRequest {
             from,
             to,
             wait: None,
-            close_after: Duration::from_secs(12 * 3_600),
+            close_after: closing::CLOSE_AFTER,
             now,
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::ValueEnum;
 
+use crate::settings;
+
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -48,6 +50,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("write a time with its unit, such as 30s, 15m or 2h; found `{text}`"))
 }
 
+/// Bytes with their unit.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    settings::size(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| format!("write a size with its unit, such as 64 MiB; found `{text}`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +77,13 @@ mod tests {
         assert!(date("2024-02-29").is_ok());
         assert!(date("2023-02-29").is_err());
         assert!(date("04.03.2024").is_err());
+    }
+
+    #[test]
+    fn a_size_without_unit_and_nothing_are_refused() {
+        assert_eq!(size("64 MiB"), Ok(64 << 20));
+        assert!(size("64").is_err());
+        assert!(size("0 MiB").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use funnel_ingest::HaltOverride;
 
-use super::{OutputArgs, date, with_exit_codes};
+use super::{OutputArgs, date, size, with_exit_codes};
 
 /// Every setting with its default; shown by `funnel help config`.
 pub(crate) const EXAMPLE_CONFIG: &str = include_str!("../../funnel.example.toml");
@@ -77,6 +77,61 @@ pub(crate) struct AuditArgs {
     /// Do not ask Kafka, even where the configuration names it
     #[arg(long, conflicts_with = "brokers")]
     pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MaintainArgs {
+    #[command(subcommand)]
+    pub(crate) command: MaintainCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintainCommand {
+    /// Sort the events of closed days into few large files
+    Compact(CompactArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = with_exit_codes("\
+Examples:
+  funnel maintain compact --lake ./lake                      every closed day that has work
+  funnel maintain compact --lake ./lake --date 2024-03-04    this day; exit 3 if it is not closed
+  funnel maintain compact --lake ./lake --from 2024-03-01 --to 2024-03-07 --format json
+
+The events of a day arrive in many files. Compaction writes them again, sorted by account, visitor
+and time, into files that do not overlap; queries that need that order then do not sort. The rows
+stay the same: their number and a checksum are compared before the one commit that puts the new
+files in the place of the old ones. It may run beside `funnel ingest`. The old files stay on disk.
+
+A day (UTC) is closed 12 h after its midnight (publish.close_after) and when every partition has
+been read past that time. A sorted day is left alone until 8 files or 5 % of its bytes came late;
+until it is sorted again, queries that touch it sort by themselves.
+
+One row per day with work, action: sorted | late (too little came late) | open (not closed)."))]
+pub(crate) struct CompactArgs {
+    /// Only this day (UTC)
+    #[arg(long, value_name = "DAY", value_parser = date, conflicts_with_all = ["from", "to"])]
+    pub(crate) date: Option<NaiveDate>,
+    /// Only this day (UTC) and later ones
+    #[arg(long, value_name = "DAY", value_parser = date)]
+    pub(crate) from: Option<NaiveDate>,
+    /// Only this day (UTC) and earlier ones
+    #[arg(long, value_name = "DAY", value_parser = date)]
+    pub(crate) to: Option<NaiveDate>,
+    /// Also days that are not closed
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Also days to which too little came late to be worth it
+    #[arg(long)]
+    pub(crate) late: bool,
+    /// Memory for sorting; what is more goes to temporary files
+    #[arg(long, value_name = "SIZE", default_value = "512 MiB", value_parser = size)]
+    pub(crate) memory: u64,
+    /// Size of the new files, about
+    #[arg(long, value_name = "SIZE", default_value = "128 MiB", value_parser = size)]
+    pub(crate) file_size: u64,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -2,7 +2,7 @@
 
 use super::{empty_dir, funnel, run};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "demo",
     "ingest",
     "sql",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 12] = [
     "publish",
     "audit",
     "rejects",
+    "maintain",
     "generate",
     "config",
     "completions",
@@ -43,7 +44,7 @@ fn help_goes_to_stdout_and_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_examples() {
     let dir = empty_dir();
-    let subcommands: [&[&str]; 15] = [
+    let subcommands: [&[&str]; 16] = [
         &["demo"],
         &["ingest"],
         &["sql"],
@@ -54,6 +55,7 @@ fn every_command_has_examples() {
         &["audit"],
         &["rejects", "list"],
         &["rejects", "show"],
+        &["maintain", "compact"],
         &["generate"],
         &["config"],
         &["config", "show"],

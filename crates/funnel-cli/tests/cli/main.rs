@@ -5,6 +5,7 @@ mod configuration;
 mod demo;
 mod help;
 mod ingest;
+mod maintain;
 mod pipeline;
 mod prompt;
 mod readme;

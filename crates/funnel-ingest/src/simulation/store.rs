@@ -274,6 +274,7 @@ impl Store for MemoryStore {
             partition: None,
             stats: String::new(),
             modification_time: 0,
+            sorted: false,
         }])
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct LogEntry {
     pub(crate) info: HashMap<String, serde_json::Value>,
     pub(crate) txns: Vec<(String, i64)>,
     pub(crate) adds: Vec<AddLine>,
+    /// Paths of files that were taken away because others hold their rows now.
+    pub(crate) replaced: Vec<String>,
     removes_data: bool,
     pub(super) metadata: Option<MetadataLine>,
     pub(super) protocol: Option<ProtocolLine>,
@@ -41,13 +43,18 @@ struct TxnLine {
 
 /// A file that an entry added.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AddLine {
+    pub(crate) path: String,
+    /// Whether its rows are new to the table.
+    pub(crate) data_change: bool,
     stats: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RemoveLine {
+    path: String,
     data_change: bool,
 }
 
@@ -126,7 +133,11 @@ impl LogEntry {
             self.txns.push((txn.app_id, txn.version));
         }
         self.adds.extend(line.add);
-        self.removes_data |= line.remove.is_some_and(|remove| remove.data_change);
+        match line.remove {
+            Some(remove) if remove.data_change => self.removes_data = true,
+            Some(remove) => self.replaced.push(remove.path),
+            None => {}
+        }
         if line.metadata.is_some() {
             self.metadata = line.metadata;
         }
@@ -155,6 +166,15 @@ impl LogEntry {
             .get("operation")
             .and_then(serde_json::Value::as_str)
             .unwrap_or("an operation without a name")
+    }
+
+    /// Whether it leaves every file and the table's definition as they are.
+    pub(crate) fn only_appends(&self) -> bool {
+        self.replaced.is_empty()
+            && !self.removes_data
+            && !self.rewrites()
+            && self.metadata.is_none()
+            && self.protocol.is_none()
     }
 
     /// Whether a foreign entry took rows away (or put the table back to an older state).

@@ -71,6 +71,21 @@ impl FileBounds {
         self.rows
     }
 
+    /// At or below the least value of a column.
+    pub(super) fn min(&self, column: usize) -> Option<&ScalarValue> {
+        self.columns.get(column)?.min.as_ref()
+    }
+
+    /// At or above the greatest value of a column.
+    pub(super) fn max(&self, column: usize) -> Option<&ScalarValue> {
+        self.columns.get(column)?.max.as_ref()
+    }
+
+    /// How many values of a column are null.
+    pub(super) fn nulls(&self, column: usize) -> Option<u64> {
+        self.columns.get(column)?.nulls
+    }
+
     /// Statistics over the columns in the file, then the partition columns. Bounds of times and
     /// texts may lie outside of the values, so they are estimates; the others are exact.
     pub(super) fn statistics(&self, file_schema: &Schema, partition: &[ScalarValue]) -> Statistics {
@@ -115,9 +130,12 @@ impl FileBounds {
 }
 
 /// The statistics of all files together.
-pub(super) fn merge(files: &[PartitionedFile], schema: &SchemaRef) -> DfResult<Statistics> {
+pub(super) fn merge<'a>(
+    files: impl Iterator<Item = &'a PartitionedFile>,
+    schema: &SchemaRef,
+) -> DfResult<Statistics> {
     Statistics::try_merge_iter_with_ndv_fallback(
-        files.iter().filter_map(|file| file.statistics.as_deref()),
+        files.filter_map(|file| file.statistics.as_deref()),
         schema,
         NdvFallback::Max,
     )

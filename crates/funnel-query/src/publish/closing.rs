@@ -7,11 +7,15 @@ use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use funnel_lake::LedgerEntry;
 
+/// How long after its midnight a day closes unless the configuration says otherwise: 6 h for
+/// sessions that began before, 6 h for events that come late.
+pub const CLOSE_AFTER: Duration = Duration::from_secs(12 * 3_600);
+
 /// Backfilled files have no watermark to wait for: what was read of them is all of them.
 const FILE_TOPIC: &str = "file:";
 
 /// The instant at which `day` of an account in `zone` closes.
-pub(super) fn closes_at(day: NaiveDate, zone: Tz, close_after: Duration) -> Option<DateTime<Utc>> {
+pub fn closes_at(day: NaiveDate, zone: Tz, close_after: Duration) -> Option<DateTime<Utc>> {
     let midnight = day.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN);
     let local = match zone.from_local_datetime(&midnight) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time,
@@ -27,7 +31,7 @@ pub(super) fn closes_at(day: NaiveDate, zone: Tz, close_after: Duration) -> Opti
 
 /// The latest time seen in each partition that is read from Kafka. Of a topic that was made anew
 /// the newest incarnation counts.
-pub(super) fn watermarks(entries: &[LedgerEntry]) -> BTreeMap<(String, i32), DateTime<Utc>> {
+pub fn watermarks(entries: &[LedgerEntry]) -> BTreeMap<(String, i32), DateTime<Utc>> {
     let mut latest: BTreeMap<(String, i32), DateTime<Utc>> = BTreeMap::new();
     for entry in entries
         .iter()
@@ -45,7 +49,7 @@ pub(super) fn watermarks(entries: &[LedgerEntry]) -> BTreeMap<(String, i32), Dat
 }
 
 /// What still keeps the days from being closed, in words; empty when nothing does.
-pub(super) fn obstacles(
+pub fn obstacles(
     closes_at: DateTime<Utc>,
     now: DateTime<Utc>,
     watermarks: &BTreeMap<(String, i32), DateTime<Utc>>,
