@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use funnel_datagen::Truth;
-use funnel_datagen::truth::{AccountTruth, RecordFates, StepTruth};
+use funnel_datagen::truth::{AccountTruth, FunnelTruth, RecordFates, StepTruth};
 use funnel_lake::Lake;
 use funnel_query::funnel::FunnelDefinition;
 use funnel_query::report::{ReportRequest, report};
@@ -73,6 +73,7 @@ pub(crate) fn funnels_match(lab: &Lab, truth: &Truth) {
     let wrong = runtime.block_on(wrong_funnels(lab, truth));
     assert!(wrong.is_empty(), "{wrong:#?}");
     one_report_of_the_binary_matches(lab, truth);
+    devices_match(lab, truth);
 }
 
 async fn wrong_funnels(lab: &Lab, truth: &Truth) -> Vec<String> {
@@ -170,6 +171,51 @@ fn one_report_of_the_binary_matches(lab: &Lab, truth: &Truth) {
         found,
         steps(&expected.funnels["impression_to_chat"]["offer"].loose)
     );
+}
+
+/// The same by device, through the binary: each cell that anything reached.
+fn devices_match(lab: &Lab, truth: &Truth) {
+    let name = "impression_to_chat";
+    let (account, expected) = truth.accounts.iter().next().expect("an account");
+    for unit in ["session", "visitor"] {
+        let rows = lab.json(&[
+            "report",
+            name,
+            "--unit",
+            unit,
+            "--mode",
+            "loose",
+            "--by",
+            "device_family",
+            "--account",
+            account,
+            "--from",
+            &truth.from,
+            "--to",
+            &truth.to,
+        ]);
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("null").to_owned();
+        let found: BTreeMap<_, u64> = rows
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|row| {
+                let cell = (text(row, "device_family"), text(row, "step"));
+                (cell, row["reached"].as_u64().unwrap_or_default())
+            })
+            .filter(|(_, reached)| *reached > 0)
+            .collect();
+        let of_device = |(device, funnels): (&String, &BTreeMap<_, BTreeMap<_, FunnelTruth>>)| {
+            let steps = steps(&funnels[name][unit].loose);
+            let cells = steps.into_iter().filter(|(_, reached)| *reached > 0);
+            let device = device.clone();
+            cells
+                .map(move |(step, reached)| ((device.clone(), step), reached))
+                .collect::<Vec<_>>()
+        };
+        let wanted: BTreeMap<_, u64> = expected.by_device.iter().flat_map(of_device).collect();
+        assert_eq!(found, wanted, "{name} by {unit} and device");
+    }
 }
 
 fn outcomes_match(lab: &Lab, account: &str, expected: &AccountTruth) {

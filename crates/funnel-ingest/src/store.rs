@@ -236,3 +236,96 @@ impl Store for LakeStore {
         Ok(self.lake.empty_rejects_before(day).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use funnel_events::{Decoder, DecoderConfig, RejectsPolicy, Stamp};
+    use funnel_lake::OffsetAdvance;
+
+    use super::*;
+    use crate::config::DedupWindow;
+    use crate::core::{Buffer, Window};
+    use crate::record::Record;
+
+    fn key() -> OffsetKey {
+        OffsetKey {
+            job: "job".to_owned(),
+            topic: "t".to_owned(),
+            topic_uuid: "u".to_owned(),
+            partition: 0,
+        }
+    }
+
+    /// One refused record as a row of `rejects`.
+    fn refused(batch_id: &str) -> RecordBatch {
+        let now = Instant::now();
+        let remembered = DedupWindow {
+            age: Duration::from_secs(60),
+            max_ids: 10,
+        };
+        let policy = RejectsPolicy::default();
+        let window = Window::new(remembered, now);
+        let mut buffer = Buffer::new(key(), 0, None, window, Recovered::new(), policy);
+        let record = Record {
+            offset: 0,
+            timestamp_ms: None,
+            key: None,
+            value: Some(b"not json"),
+        };
+        let decoder = Decoder::new(DecoderConfig::default());
+        buffer.apply(std::iter::once((record, Vec::new())), &decoder, now);
+        let stamp = Stamp {
+            batch_id,
+            ingested_us: 0,
+        };
+        buffer.seal(&stamp).rejects.expect("a row")
+    }
+
+    fn commit(batch_id: &str, files: Vec<DataFile>, from: Option<i64>, to: i64) -> Commit {
+        Commit {
+            files,
+            advances: vec![OffsetAdvance {
+                key: key(),
+                from,
+                to,
+            }],
+            batch_id: batch_id.to_owned(),
+            ledger: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_files_that_the_table_does_not_name_are_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let url = dir.path().to_string_lossy();
+        let lake = Lake::create_or_open(&url).await.expect("a lake");
+        let store = LakeStore::new(lake);
+        let mut files = Vec::new();
+        for name in ["ours", "theirs", "lost"] {
+            let rows = vec![refused(name)];
+            let written = store.encode(Table::Rejects, rows, name.to_owned()).await;
+            files.push(written.expect("files"));
+        }
+        let [ours, theirs, lost] = [0, 1, 2].map(|n: usize| files[n].clone());
+        // Ours landed and nobody heard of it; then another owner moved on.
+        for commit in [
+            commit("ours", ours.clone(), None, 1),
+            commit("theirs", theirs, Some(1), 2),
+        ] {
+            let outcome = store.commit(Table::Rejects, commit).await.expect("commits");
+            assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+        }
+        for (batch_id, files) in [("ours", &ours), ("lost", &lost)] {
+            let again = commit(batch_id, files.clone(), None, 1);
+            let outcome = store.commit(Table::Rejects, again).await.expect("answers");
+            assert!(matches!(outcome, Outcome::Fenced { .. }), "{outcome:?}");
+            let discarded = store.discard(Table::Rejects, files.clone()).await;
+            discarded.expect("discards");
+        }
+        let is_there = |file: &DataFile| dir.path().join("rejects").join(&file.path).is_file();
+        assert!(ours.iter().all(is_there), "the table names it");
+        assert!(!lost.iter().any(is_there), "nothing names it");
+    }
+}
