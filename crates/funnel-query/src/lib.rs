@@ -7,6 +7,7 @@
 //! | [`views`] | `sessions`, `offers`, `chats`, `conversions` |
 //! | [`funnel`] | funnel definitions and how they become counts |
 //! | [`explain`] | why one unit went as far as it did |
+//! | [`reconcile`] | one class for each row read |
 //! | [`report`] | one funnel over a range of days |
 //! | [`named`] | `queries/*.sql` with bound parameters |
 //! | [`publish`] | the marts of closed days |
@@ -19,6 +20,7 @@ mod fixture;
 pub mod funnel;
 pub mod named;
 pub mod publish;
+pub mod reconcile;
 pub mod report;
 pub mod session;
 #[cfg(test)]

@@ -20,11 +20,12 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 13] = shipped![
+const SHIPPED: [(&str, &str); 14] = shipped![
     "abandonment",
     "attribution_models",
     "authentication",
     "availability",
+    "availability_losses",
     "campaign_losses",
     "chat_endings",
     "completeness",

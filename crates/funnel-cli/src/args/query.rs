@@ -143,7 +143,8 @@ pub(crate) struct ReportArgs {
     /// days, such as last,7d
     #[arg(long, value_name = "MODEL", default_value = "last")]
     pub(crate) attribution: Attribution,
-    /// Put LivePerson's metrics for the same days beside the funnel (with a table only)
+    /// Put LivePerson's metrics for the same days beside the funnel, and the class of every row read,
+    /// added up to the ledger of Kafka's offsets (with a table only); exit 3 if it does not add up
     #[arg(long)]
     pub(crate) reconcile: bool,
     #[command(flatten)]

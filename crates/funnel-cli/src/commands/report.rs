@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use funnel_query::funnel::{FunnelDefinition, Span, Window};
 use funnel_query::named;
+use funnel_query::reconcile::reconcile as reconcile_rows;
 use funnel_query::report::{Header, Report, ReportRequest, report};
 use funnel_query::{QueryError, QuerySession};
 
@@ -29,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     }
     let request = request(args)?;
     let session = context.session().await?;
-    let answer = report(&session, request).await?;
+    let answer = report(&session, request.clone()).await?;
     if for_people {
         show(&output, &answer)?;
     } else {
@@ -39,6 +40,9 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     }
     if args.reconcile {
         reconcile(&session, &output, args, &answer.header).await?;
+        let rows = reconcile_rows(&session, &request).await?;
+        output::print("\nWhere every row of `events` went, and what the ledger says of Kafka:\n")?;
+        output.batches(&rows.schema(), &[rows])?;
     }
     Ok(Exit::Done)
 }

@@ -264,7 +264,7 @@ fn inherit(rows: DataFrame, wanted: &BTreeSet<String>) -> PlanResult<DataFrame> 
 
 /// Account, no chats without an offer, and the dates by the basis asked for. Rows without a session
 /// have only their own date. Copies of a record say nothing that the record does not say.
-fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
+pub(crate) fn in_scope(ctx: &SessionContext, scope: &Scope) -> PlanResult<Expr> {
     let (session_date, event_date) = match scope.timezone {
         None => (ident("session_start_date"), ident("local_date")),
         Some(zone) => {

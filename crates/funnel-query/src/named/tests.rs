@@ -136,3 +136,56 @@ async fn a_wrong_parameter_is_a_usage_error_that_says_what_to_write() {
         assert!(error.to_string().contains(text), "{error}");
     }
 }
+
+/// Rows of `availability_losses` of the golden day, as text: states, outcome, and the counts.
+async fn losses(stale_seconds: &str) -> Vec<String> {
+    use funnel_datagen::golden::{self, Variant};
+
+    let session = crate::testing::golden_session(Variant::default()).await;
+    let params = [
+        ("from", golden::DATE),
+        ("to", golden::DATE),
+        ("account", golden::ACCOUNT),
+        ("stale_seconds", stale_seconds),
+    ];
+    let params = params.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut lines = Vec::new();
+    for batch in run(&session, "availability_losses", &params.into())
+        .await
+        .unwrap()
+    {
+        let text: Vec<_> = batch.columns()[2..10]
+            .iter()
+            .map(|column| arrow::compute::cast(column, &DataType::Utf8).unwrap())
+            .collect();
+        for row in 0..batch.num_rows() {
+            let cells = text.iter().map(|column| {
+                arrow::array::AsArray::as_string::<i32>(column)
+                    .value(row)
+                    .to_owned()
+            });
+            lines.push(cells.collect::<Vec<_>>().join(" "));
+        }
+    }
+    lines
+}
+
+#[tokio::test]
+async fn losses_are_split_by_what_the_agents_were() {
+    // Twelve offers were shown, ten of them while agents were online. Only the click of session 12
+    // came five minutes after the impression.
+    let expected = |stale: u8| {
+        vec![
+            "busy no_click ignored 1 0 0 12 10".to_owned(),
+            "offline offline blocked_offline 1 0 0 12 10".to_owned(),
+            "online no_click ignored 2 2 0 12 10".to_owned(),
+            "online no_click declined 1 1 0 12 10".to_owned(),
+            "online no_click timed_out 1 1 0 12 10".to_owned(),
+            format!("online online click_no_request 2 2 {stale} 12 10"),
+            "online online abandoned_in_queue 1 1 0 12 10".to_owned(),
+            "online online connected_non_interactive 1 1 0 12 10".to_owned(),
+        ]
+    };
+    assert_eq!(losses("120").await, expected(1));
+    assert_eq!(losses("300").await, expected(0));
+}
