@@ -383,3 +383,19 @@ async fn the_log_says_that_no_row_changed_and_files_say_their_order() {
     assert_eq!(names, crate::order::SORT_KEY);
     assert!(order.iter().all(|c| !c.descending && !c.nulls_first));
 }
+
+#[tokio::test]
+async fn sorted_files_that_claim_fewer_rows_than_they_replaced_are_a_problem() {
+    let mut dice = Dice(12);
+    let lake = TestLake::new().await;
+    arrive(&lake.lake, 0, 0..50, &mut dice).await;
+    compact(&lake.lake, 0).await.unwrap();
+    let entry = lake.path("events/_delta_log/00000000000000000002.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    let less = text.replacen("numRecords\\\":50", "numRecords\\\":49", 1);
+    assert_ne!(text, less);
+    std::fs::write(&entry, less).unwrap();
+    let report = audit(&lake.reopen().await).await.unwrap();
+    let found = |rule| report.problems.iter().any(|problem| problem.rule == rule);
+    assert!(found("replaced_rows") && found("file_rows"), "{report:?}");
+}
