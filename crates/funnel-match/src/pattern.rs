@@ -15,9 +15,8 @@
 //!
 //! ClickHouse searches with backtracking and gives up after a million steps. Here every part of the
 //! pattern is asked once for every row whether the rest fits from there: O(parts · rows) time and
-//! memory, the same answers, no limit. One answer of ClickHouse is not defined: where the history
-//! ends and all that is left of the pattern may be missing, it reads behind the end of the pattern
-//! and finds what happens to lie there; here that is a match.
+//! memory, and no limit. Where the history ends and all that is left of the pattern may be missing,
+//! answers of ClickHouse were seen to change from one run to the next; here that is a match.
 
 use std::error::Error;
 use std::fmt;
