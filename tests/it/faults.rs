@@ -151,7 +151,7 @@ fn duplicates_that_arrive_after_a_restart_are_still_dropped() {
 }
 
 /// A signal of this name, as a person at a terminal or a supervisor sends it.
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = std::process::Command::new("kill")
         .args(["-s", name, &child.id().to_string()])
         .status();

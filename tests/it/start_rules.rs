@@ -1,7 +1,9 @@
 //! Offsets that are gone: the partition halts for good, the others go on, a person decides.
 
+use std::time::{Duration, Instant};
+
 use funnel_datagen::{Options, Simulation};
-use funnel_testkit::truncate;
+use funnel_testkit::{end_of, truncate};
 use funnel_tests::Lab;
 
 use crate::simulation;
@@ -206,5 +208,57 @@ fn a_new_job_starts_at_named_offsets_and_halts_where_there_are_none() {
     drop(lab.ok(&["ingest", "--until-end", "--resume", &decision]));
     let gap = "SELECT max(to_offset) FROM ledger WHERE kind = 'gap' AND kafka_partition = 1";
     assert_eq!(lab.count(gap), 3);
+    lab.audit_closes();
+}
+
+/// Waits until the words of a running process hold `text`.
+fn await_words(lab: &Lab, log: &str, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let words = std::fs::read_to_string(lab.path(log)).unwrap_or_default();
+        if words.contains(text) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "`{text}` is not in: {words}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_position_lost_while_it_runs_halts_that_partition_and_the_others_go_on() {
+    let lab = Lab::new();
+    simulation::send(&lab, calm(50));
+    let topic = lab.topic("lp.engagement.v1");
+    let mut child = lab.spawn_ingest("running.log");
+    crate::faults::await_commits(&lab, &mut child, 2, 0);
+    // While it stands still, its last question is answered with the first of these; the others
+    // come and go unseen.
+    crate::faults::signal(&child, "STOP");
+    for seed in [51, 52, 53] {
+        simulation::send(&lab, calm(seed));
+    }
+    let end = end_of(lab.bootstrap(), &topic, 0).expect("the broker tells its end");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .expect("a runtime")
+        .block_on(truncate(lab.bootstrap(), &topic, 0, end))
+        .expect("the broker truncates");
+    crate::faults::signal(&child, "CONT");
+    await_words(&lab, "running.log", "halted_truncated");
+    crate::faults::terminate(&child);
+    let status = child.wait().expect("the process ends");
+    assert!(status.code().is_some(), "{status}");
+    let out = lab.run(&["ingest", "--until-end"]);
+    assert_eq!(out.status.code(), Some(3), "the halt outlives the process");
+    let read_to = format!(
+        "SELECT max(to_offset) FROM ledger WHERE kafka_topic = '{topic}' AND kafka_partition = 0"
+    );
+    assert!(lab.count(&read_to) < end, "nothing is read past the loss");
+    drop(lab.ok(&["audit", "--offline"]));
+    let decision = format!("{topic}/0=record_gap");
+    drop(lab.ok(&["ingest", "--until-end", "--resume", &decision]));
+    assert_eq!(lab.count(&read_to), end);
     lab.audit_closes();
 }

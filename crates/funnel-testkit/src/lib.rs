@@ -6,7 +6,7 @@ mod kafka;
 mod producer;
 
 pub use kafka::{KafkaCluster, KafkaError};
-pub use producer::{Producer, create_topics, truncate};
+pub use producer::{Producer, create_topics, end_of, truncate};
 
 /// The four topics of `domain.md` e.1, in the order of their names there.
 pub const TOPICS: [&str; 4] = [

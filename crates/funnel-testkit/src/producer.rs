@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -31,6 +32,18 @@ pub async fn create_topics(bootstrap: &str, topics: &[&str], partitions: i32) ->
         result.map_err(|(_, code)| KafkaError::AdminOp(code))?;
     }
     Ok(())
+}
+
+/// The offset after the last record of one partition.
+///
+/// # Errors
+/// The broker does not tell it.
+pub fn end_of(bootstrap: &str, topic: &str, partition: i32) -> KafkaResult<i64> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()?;
+    let (_, end) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+    Ok(end)
 }
 
 /// Deletes the records of one partition below offset `before`, as retention would.
