@@ -83,14 +83,18 @@ fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an argument that is not a condition; `what` it is called, and its position.
+/// Refuses an argument that is not a condition; `what` it is called, and its position. UInt8 is what
+/// ClickHouse makes of a comparison and writes to Parquet: there, anything but 0 is true.
 pub(super) fn is_condition(
     function: &str,
     what: &str,
     index: usize,
     data_type: &DataType,
 ) -> Result<()> {
-    if !matches!(data_type, DataType::Boolean | DataType::Null) {
+    if !matches!(
+        data_type,
+        DataType::Boolean | DataType::Null | DataType::UInt8
+    ) {
         return plan_err!(
             "{function}: {what} {} must be a condition (BOOLEAN), found {data_type}",
             index + 1

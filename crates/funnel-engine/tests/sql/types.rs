@@ -33,6 +33,26 @@ async fn ordered_needs_the_steps_before_and_loose_does_not() {
 }
 
 #[tokio::test]
+async fn conditions_as_clickhouse_writes_them_are_taken() {
+    let byte = |column: &str| format!("arrow_cast({column}, 'UInt8') AS {column}");
+    let sql = format!(
+        "SELECT who, window_funnel(10, 'ch:strict_once', at, a, b),
+                sequence_match('(?1)(?2)', at, a, b), retention(a, b)
+         FROM (SELECT who, at, {}, {}
+               FROM (VALUES ('ann', 1, 1, 0), ('ann', 2, 0, 7), ('bob', 1, 0, 1), ('bob', 2, 1, NULL))
+                    AS t(who, at, a, b))
+         GROUP BY who ORDER BY who",
+        byte("a"),
+        byte("b")
+    );
+    assert_eq!(
+        text(&session(), &sql).await,
+        "ann | 2 | true | [true, true]\n\
+         bob | 0 | false | [false, false]"
+    );
+}
+
+#[tokio::test]
 async fn times_are_those_of_the_chain_or_the_first_of_each_step() {
     let sql = format!(
         "SELECT visitor, funnel_match(INTERVAL '1 minute', 'ordered', {STEPS}) AS ordered,
