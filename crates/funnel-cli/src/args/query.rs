@@ -97,7 +97,7 @@ pub(crate) struct ReportArgs {
     /// Definition of a funnel of your own (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The table of a definition with a [source]: a Parquet file, a directory of Parquet files, or a
+    /// The table of a definition with its own source: a Parquet file, a directory of Parquet files, or a
     /// Delta table; needs no lake
     #[arg(
         long, short, value_name = "NAME=PATH", requires = "file",
