@@ -62,10 +62,11 @@ impl Tally {
     }
 
     pub(crate) fn add(&mut self, unit: &Unit) {
-        let Some(entry) = unit.reached.iter().position(|reached| *reached) else {
+        if !unit.reached.contains(&true) {
             return;
-        };
-        let entered = unit.times[entry].and_then(|time| self.clock.time(time));
+        }
+        let entered = unit.times.iter().flatten().min();
+        let entered = entered.and_then(|time| self.clock.time(*time));
         let period = self.period.and_then(|period| {
             let local = entered?.with_timezone(&period.zone);
             beginning(period.every, local.date_naive())

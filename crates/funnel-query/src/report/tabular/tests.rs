@@ -219,6 +219,24 @@ async fn periods_are_those_of_the_zone_on_both_sides_of_a_change_of_clocks() {
 }
 
 #[tokio::test]
+async fn in_any_order_a_key_enters_with_the_step_that_comes_first() {
+    let table = "CREATE TABLE t AS SELECT 'a' AS \"user\", CAST(at AS TIMESTAMP) AS ts, what, at AS id
+      FROM (VALUES ('2024-03-04T12:00:00', 'cart'), ('2024-03-06T12:00:00', 'view')) AS v (at, what)";
+    let text = format!("mode = 'unordered'\n{FUNNEL}\n[period]\nevery = 'day'\nzone = 'UTC'");
+    let funnel = TableFunnel {
+        window: Some("7 days".parse().unwrap()),
+        ..TableFunnel::parse("test.toml", &text).unwrap()
+    };
+    let rows = json_of(&report_of(table, &funnel).await.rows);
+    let reached = rows.iter().map(|row| (&row["period"], &row["reached"]));
+    let day = json!("2024-03-04");
+    assert_eq!(
+        reached.collect::<Vec<_>>(),
+        [(&day, &json!(1)), (&day, &json!(1)), (&day, &json!(0))]
+    );
+}
+
+#[tokio::test]
 async fn every_type_of_time_gives_the_same_answer() {
     for (time, window) in [
         ("CAST(ts AS SMALLINT)", "40"),
