@@ -7,6 +7,8 @@ mod support;
 #[cfg(test)]
 mod builders;
 #[cfg(test)]
+mod definitions;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod privacy;

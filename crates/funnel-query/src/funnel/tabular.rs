@@ -73,3 +73,6 @@ pub(crate) async fn run(
         unplaced,
     })
 }
+
+#[cfg(test)]
+mod files;
