@@ -4,14 +4,19 @@
 //! | File | What |
 //! | --- | --- |
 //! | `exec.rs` | the node: properties, what it asks of its input, how EXPLAIN shows it |
+//! | `exec/hashed.rs` | another node: input in any order |
 //! | `exec/in_order.rs` | another node: all partitions of a scan, one after the other |
 //! | `exec/stream.rs` | batches in, batches out; keys that straddle two partitions |
-//! | `exec/runs.rs` | arrays in, arrays out: where keys change, and the rows of each call |
+//! | `exec/keys.rs` | where keys change |
+//! | `exec/runs.rs` | arrays in, arrays out: the runs that have ended, and the one that is open |
 
+mod hashed;
 mod in_order;
+mod keys;
 mod runs;
 mod stream;
 
+pub(crate) use hashed::HashedFunnelExec;
 pub(crate) use in_order::InOrderExec;
 
 use std::fmt;
@@ -22,7 +27,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::projection::ProjectionMapping;
-use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements};
+use datafusion::physical_expr::{
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements,
+};
 use datafusion::physical_plan::distribution_requirements::InputDistributionRequirements;
 use datafusion::physical_plan::execution_plan::{
     ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, apply_expression_roots,
@@ -46,34 +53,74 @@ use crate::udaf::StreamCall;
 #[derive(Debug, Clone)]
 pub(crate) struct SortedFunnelExec {
     input: Arc<dyn ExecutionPlan>,
-    group: Arc<[(Arc<dyn PhysicalExpr>, String)]>,
-    calls: Arc<[StreamCall]>,
+    parts: FunnelParts,
     /// What the input is sorted by: the group keys in some order, then time.
     ordering: LexOrdering,
+    /// The partitions of the input are consecutive ranges of one sorted sequence.
     ranges: bool,
-    schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// What a [`SortedFunnelExec`] is made of, besides its input.
+/// What is asked of the input, whatever its order.
 #[derive(Debug, Clone)]
-pub(crate) struct SortedFunnel {
+pub(crate) struct FunnelParts {
     pub(crate) group: Arc<[(Arc<dyn PhysicalExpr>, String)]>,
     pub(crate) calls: Arc<[StreamCall]>,
-    pub(crate) ordering: LexOrdering,
-    /// The partitions of the input are consecutive ranges of one sorted sequence.
-    pub(crate) ranges: bool,
     /// Group keys, then one column for each call.
     pub(crate) schema: SchemaRef,
+    /// Are the group keys part of the output? The calls are.
+    pub(crate) keys: bool,
+}
+
+impl FunnelParts {
+    fn output_schema(&self) -> Result<SchemaRef> {
+        if self.keys {
+            return Ok(Arc::clone(&self.schema));
+        }
+        let calls: Vec<usize> = (self.group.len()..self.schema.fields().len()).collect();
+        Ok(Arc::new(self.schema.project(&calls)?))
+    }
+
+    /// How many columns of the output are group keys.
+    pub(crate) fn key_columns(&self) -> usize {
+        if self.keys { self.group.len() } else { 0 }
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        let keys = self.group.iter().map(|(expr, _)| expr);
+        keys.chain(self.calls.iter().flat_map(StreamCall::expressions))
+    }
+
+    fn fmt(&self, node: &str, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.group.iter().map(|(expr, _)| expr.to_string());
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        let calls = self.calls.iter().map(|call| call.name.as_str());
+        let calls = calls.collect::<Vec<_>>().join(", ");
+        match t {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "{node}: gby=[{keys}], aggr=[{calls}]")
+            }
+            DisplayFormatType::TreeRender => write!(f, "gby={keys}\naggr={calls}"),
+        }
+    }
 }
 
 impl SortedFunnelExec {
-    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, parts: SortedFunnel) -> Result<Self> {
-        let mapping = ProjectionMapping::try_new(parts.group.iter().cloned(), &input.schema())?;
-        let equivalences = input
-            .equivalence_properties()
-            .project(&mapping, Arc::clone(&parts.schema));
+    /// `ranges`: the partitions of the input are consecutive ranges of one sorted sequence.
+    pub(crate) fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        parts: FunnelParts,
+        ordering: LexOrdering,
+        ranges: bool,
+    ) -> Result<Self> {
+        let schema = parts.output_schema()?;
+        let equivalences = if parts.keys {
+            let mapping = ProjectionMapping::try_new(parts.group.iter().cloned(), &input.schema())?;
+            input.equivalence_properties().project(&mapping, schema)
+        } else {
+            EquivalenceProperties::new(schema)
+        };
         let partitions = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
             equivalences,
@@ -83,43 +130,36 @@ impl SortedFunnelExec {
         );
         Ok(Self {
             input,
-            group: parts.group,
-            calls: parts.calls,
-            ordering: parts.ordering,
-            ranges: parts.ranges,
-            schema: parts.schema,
+            parts,
+            ordering,
+            ranges,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
 
-    fn parts(&self) -> SortedFunnel {
-        SortedFunnel {
-            group: Arc::clone(&self.group),
-            calls: Arc::clone(&self.calls),
-            ordering: self.ordering.clone(),
-            ranges: self.ranges,
-            schema: Arc::clone(&self.schema),
-        }
+    /// The same without the group keys in the output.
+    pub(crate) fn without_keys(&self) -> Result<Self> {
+        let parts = FunnelParts {
+            keys: false,
+            ..self.parts.clone()
+        };
+        let input = Arc::clone(&self.input);
+        Self::try_new(input, parts, self.ordering.clone(), self.ranges)
+    }
+
+    pub(crate) fn parts(&self) -> &FunnelParts {
+        &self.parts
     }
 }
 
 impl DisplayAs for SortedFunnelExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.group.iter().map(|(expr, _)| expr.to_string());
-        let keys = keys.collect::<Vec<_>>().join(", ");
-        let calls = self.calls.iter().map(|call| call.name.as_str());
-        let calls = calls.collect::<Vec<_>>().join(", ");
-        match t {
-            DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "SortedFunnelExec: gby=[{keys}], aggr=[{calls}]")?;
-                if self.ranges {
-                    write!(f, ", input=consecutive ranges")?;
-                }
-                Ok(())
-            }
-            DisplayFormatType::TreeRender => write!(f, "gby={keys}\naggr={calls}"),
+        self.parts.fmt("SortedFunnelExec", t, f)?;
+        if self.ranges && t != DisplayFormatType::TreeRender {
+            write!(f, ", input=consecutive ranges")?;
         }
+        Ok(())
     }
 }
 
@@ -161,9 +201,7 @@ impl ExecutionPlan for SortedFunnelExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let keys = self.group.iter().map(|(expr, _)| expr);
-        let arguments = self.calls.iter().flat_map(StreamCall::expressions);
-        apply_expression_roots(keys.chain(arguments), f)
+        apply_expression_roots(self.parts.expressions(), f)
     }
 
     fn replace_children(
@@ -174,7 +212,13 @@ impl ExecutionPlan for SortedFunnelExec {
         let Ok([input]) = <[_; 1]>::try_from(children) else {
             return Err(plan_datafusion_err!("SortedFunnelExec has one input"));
         };
-        Ok(Arc::new(Self::try_new(input, self.parts())?))
+        let (parts, ordering) = (self.parts.clone(), self.ordering.clone());
+        Ok(Arc::new(Self::try_new(
+            input,
+            parts,
+            ordering,
+            self.ranges,
+        )?))
     }
 
     fn with_new_children(

@@ -2,5 +2,6 @@
 
 mod ranges;
 mod sorted;
+mod unsorted;
 
 pub(crate) use sorted::SortedFunnels;

@@ -1,14 +1,15 @@
 //! Runs of equal keys in a batch, and the rows that each call still holds.
 
 use std::cmp::Ordering;
-use std::ops::Range;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator};
-use datafusion::arrow::compute::{SortOptions, concat, partition, take};
+use datafusion::arrow::compute::{SortOptions, concat, take};
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_plan::PhysicalExpr;
 use std::sync::Arc;
 
+use super::FunnelParts;
+use super::keys::starts;
 use crate::udaf::{StreamCall, StreamRows};
 
 /// The key columns of a batch.
@@ -20,11 +21,6 @@ pub(super) fn keys(
         .iter()
         .map(|(expr, _)| expr.evaluate(batch)?.into_array(batch.num_rows()))
         .collect()
-}
-
-/// Where each run of equal keys lies; `rows` is not 0.
-pub(super) fn ranges(keys: &[ArrayRef]) -> Result<Vec<Range<usize>>> {
-    Ok(partition(keys)?.ranges())
 }
 
 /// Is the key at `left` of one batch the key at `right` of another? Two nulls are the same key.
@@ -45,6 +41,8 @@ pub(super) fn same_key(
 #[derive(Debug)]
 pub(super) struct Runs {
     calls: Arc<[StreamCall]>,
+    /// Are keys part of the answers?
+    with_keys: bool,
     /// The rows of each call that belong to the open run.
     rows: Vec<StreamRows>,
     /// Key columns of one row: the key of the open run.
@@ -55,24 +53,25 @@ pub(super) struct Runs {
 pub(super) type Ended = Option<Vec<ArrayRef>>;
 
 impl Runs {
-    pub(super) fn new(calls: &Arc<[StreamCall]>) -> Self {
+    pub(super) fn new(parts: &FunnelParts) -> Self {
         Self {
-            calls: Arc::clone(calls),
-            rows: calls.iter().map(StreamRows::new).collect(),
+            calls: Arc::clone(&parts.calls),
+            with_keys: parts.keys,
+            rows: parts.calls.iter().map(StreamRows::new).collect(),
             open: None,
         }
     }
 
     /// Takes the rows of `batch`; gives the runs that have ended, which are all but its last.
     pub(super) fn push(&mut self, batch: &RecordBatch, keys: &[ArrayRef]) -> Result<Ended> {
-        let mut ranges = ranges(keys)?;
-        let continues = match (&self.open, ranges.first()) {
+        let mut offsets = starts(keys)?;
+        let continues = match (&self.open, offsets.first()) {
             (_, None) => return Ok(None),
-            (Some(open), Some(first)) => same_key((open, 0), (keys, first.start))?,
+            (Some(open), Some(first)) => same_key((open, 0), (keys, *first))?,
             (None, Some(_)) => false,
         };
         let before = self.open.take();
-        let last = ranges.last().map_or(0, |range| range.start);
+        let last = offsets.last().copied().unwrap_or_default();
         self.open = Some(
             keys.iter()
                 .map(|key| compacted(key, last))
@@ -80,33 +79,24 @@ impl Runs {
         );
         if before.is_some() && !continues {
             // The open run has ended before the first row.
-            ranges.insert(0, 0..0);
+            offsets.insert(0, 0);
         }
+        let ended = offsets.len() - 1;
+        offsets.push(batch.num_rows());
         let answers = self
             .rows
             .iter_mut()
             .zip(self.calls.iter())
-            .map(|(rows, call)| rows.push(call, batch, &ranges))
+            .map(|(rows, call)| rows.push(call, batch, &offsets))
             .collect::<Result<Vec<_>>>()?;
-        let ended = ranges.len() - 1;
         if ended == 0 {
             return Ok(None);
         }
-        // The first run that ended may have begun in an earlier batch.
-        let first = usize::from(before.is_some());
-        let starts = ranges[first..ended]
-            .iter()
-            .map(|range| u32::try_from(range.start).map_err(|_| too_long()))
-            .collect::<Result<Vec<u32>>>()?;
-        let starts = UInt32Array::from(starts);
         let mut columns = Vec::with_capacity(keys.len() + answers.len());
-        for (column, key) in keys.iter().enumerate() {
-            let own = take(key.as_ref(), &starts, None)?;
-            let column = match &before {
-                Some(before) => concat(&[before[column].as_ref(), own.as_ref()])?,
-                None => own,
-            };
-            columns.push(column);
+        if self.with_keys {
+            // The first run that ended may have begun in an earlier batch.
+            let first = usize::from(before.is_some());
+            columns = ended_keys(keys, before.as_deref(), &offsets[first..ended])?;
         }
         columns.extend(answers);
         Ok(Some(columns))
@@ -117,6 +107,9 @@ impl Runs {
         let Some(mut columns) = self.open.take() else {
             return Ok(None);
         };
+        if !self.with_keys {
+            columns.clear();
+        }
         for (rows, call) in self.rows.iter_mut().zip(self.calls.iter()) {
             columns.push(rows.finish(call)?);
         }
@@ -126,6 +119,27 @@ impl Runs {
     pub(super) fn size(&self) -> usize {
         self.rows.iter().map(StreamRows::size).sum()
     }
+}
+
+/// The key that was open before, if it has ended, and the keys at `starts`.
+fn ended_keys(
+    keys: &[ArrayRef],
+    before: Option<&[ArrayRef]>,
+    starts: &[usize],
+) -> Result<Vec<ArrayRef>> {
+    let starts = starts
+        .iter()
+        .map(|start| u32::try_from(*start).map_err(|_| too_long()))
+        .collect::<Result<Vec<u32>>>()?;
+    let starts = UInt32Array::from(starts);
+    let column = |(column, key): (usize, &ArrayRef)| -> Result<ArrayRef> {
+        let own = take(key.as_ref(), &starts, None)?;
+        Ok(match before.and_then(|before| before.get(column)) {
+            Some(before) => concat(&[before.as_ref(), own.as_ref()])?,
+            None => own,
+        })
+    };
+    keys.iter().enumerate().map(column).collect()
 }
 
 /// One row of `key` in memory of its own: a slice would keep its whole batch.

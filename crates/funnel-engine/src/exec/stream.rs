@@ -10,12 +10,13 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 use futures::stream::try_unfold;
 
-use super::SortedFunnelExec;
+use super::keys::starts;
 use super::runs::{self, Ended, Runs};
+use super::{FunnelParts, SortedFunnelExec};
 
 /// Which rows of the partition that is read are ours.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ enum Phase {
 
 struct Reader {
     input: Arc<dyn ExecutionPlan>,
-    group: Arc<[(Arc<dyn PhysicalExpr>, String)]>,
+    parts: FunnelParts,
     context: Arc<TaskContext>,
     schema: SchemaRef,
     stream: SendableRecordBatchStream,
@@ -55,27 +56,24 @@ pub(super) fn open(
     let reader = Reader {
         stream: node.input.execute(partition, Arc::clone(context))?,
         input: Arc::clone(&node.input),
-        group: Arc::clone(&node.group),
+        parts: node.parts.clone(),
         context: Arc::clone(context),
-        schema: Arc::clone(&node.schema),
+        schema: node.schema(),
         partition,
         phase: if partition == 0 {
             Phase::Own
         } else {
             Phase::Before(None)
         },
-        runs: Runs::new(&node.calls),
-        out: BatchCoalescer::new(
-            Arc::clone(&node.schema),
-            context.session_config().batch_size(),
-        ),
+        runs: Runs::new(&node.parts),
+        out: BatchCoalescer::new(node.schema(), context.session_config().batch_size()),
         memory: consumer.register(context.memory_pool()),
         metrics,
     };
     let batches = try_unfold(reader, |mut reader| async move {
         Ok(reader.next().await?.map(|batch| (batch, reader)))
     });
-    let schema = Arc::clone(&node.schema);
+    let schema = node.schema();
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
 }
 
@@ -104,7 +102,7 @@ impl Reader {
     }
 
     fn read(&mut self, batch: &RecordBatch) -> Result<()> {
-        let keys = runs::keys(&self.group, batch)?;
+        let keys = runs::keys(&self.parts.group, batch)?;
         match &mut self.phase {
             Phase::Own => {
                 let ended = self.runs.push(batch, &keys)?;
@@ -184,9 +182,9 @@ fn change_of_key(first: &mut Option<Vec<ArrayRef>>, keys: &[ArrayRef]) -> Result
         Some(first) => first,
         None => first.insert(keys.iter().map(|key| key.slice(0, 1)).collect()),
     };
-    let ranges = runs::ranges(keys)?;
-    match ranges.first() {
-        Some(range) if !runs::same_key((first, 0), (keys, range.start))? => Ok(Some(0)),
-        _ => Ok(ranges.get(1).map(|range| range.start)),
+    let starts = starts(keys)?;
+    match starts.first() {
+        Some(start) if !runs::same_key((first, 0), (keys, *start))? => Ok(Some(0)),
+        _ => Ok(starts.get(1).copied()),
     }
 }

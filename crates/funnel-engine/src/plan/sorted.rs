@@ -21,6 +21,8 @@
 //! - Exchanges between the scan and the aggregation are taken out: they only served the hash table.
 //! - Sorted partitions that are not consecutive are merged into one.
 //!
+//! Input that is not sorted is read by `HashedFunnelExec` (`unsorted.rs`).
+//!
 //! Where the input is not sorted and an answer depends on the order in which rows of the same time
 //! come (`Mode::depends_on_row_order`), the aggregation is done in one partition, over the rows in
 //! the order in which they lie in their files.
@@ -44,8 +46,8 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, replace_children_if_necessary,
 };
 
-use super::ranges;
-use crate::exec::{InOrderExec, SortedFunnel, SortedFunnelExec};
+use super::{ranges, unsorted};
+use crate::exec::{FunnelParts, InOrderExec, SortedFunnelExec};
 use crate::udaf::{Sequence, StreamCall};
 
 /// See the module.
@@ -72,12 +74,16 @@ impl PhysicalOptimizerRule for SortedFunnels {
 
 /// `hashed`: something above relies on rows being dealt out by the hash of their keys.
 fn rewrite(plan: Arc<dyn ExecutionPlan>, hashed: bool) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = match replacement(&plan)? {
-        Some(sorted) => fit(sorted, &plan, hashed)?,
+    let found = match replacement(&plan)? {
+        Some(sorted) => Some(sorted),
         None => match in_order_of_rows(&plan)? {
-            Some(single) => fit(single, &plan, hashed)?,
-            None => plan,
+            Some(single) => Some(single),
+            None => unsorted::replacement(&plan)?,
         },
+    };
+    let plan = match found {
+        Some(found) => fit(found, &plan, hashed)?,
+        None => plan,
     };
     let children = plan.children();
     let required = plan.input_distribution_requirements().into_per_child();
@@ -93,7 +99,7 @@ fn rewrite(plan: Arc<dyn ExecutionPlan>, hashed: bool) -> Result<Arc<dyn Executi
     if rewritten.is_empty() {
         return Ok(plan);
     }
-    replace_children_if_necessary(plan, rewritten)
+    unsorted::without_keys(replace_children_if_necessary(plan, rewritten)?)
 }
 
 /// Gives `sorted` the partitions that the parents of `replaced` count on.
@@ -148,14 +154,18 @@ fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
     } else {
         input
     };
-    let parts = SortedFunnel {
+    let parts = FunnelParts {
         group: group.into(),
         calls: calls.into(),
-        ordering,
-        ranges: consecutive,
         schema: last.schema(),
+        keys: true,
     };
-    let sorted: Arc<dyn ExecutionPlan> = Arc::new(SortedFunnelExec::try_new(input, parts)?);
+    let sorted: Arc<dyn ExecutionPlan> = Arc::new(SortedFunnelExec::try_new(
+        input,
+        parts,
+        ordering,
+        consecutive,
+    )?);
     let keeps_order = match plan.output_ordering() {
         Some(order) => sorted
             .equivalence_properties()
@@ -199,7 +209,7 @@ fn in_order_of_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Exec
 }
 
 /// The aggregation that reads rows: `last` itself, or the partial one below it.
-fn first_stage(last: &AggregateExec) -> Option<&AggregateExec> {
+pub(super) fn first_stage(last: &AggregateExec) -> Option<&AggregateExec> {
     let first = match last.mode() {
         AggregateMode::Single | AggregateMode::SinglePartitioned => last,
         AggregateMode::Final | AggregateMode::FinalPartitioned => {
@@ -226,7 +236,7 @@ fn is_exchange(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// The calls of an aggregation, if all are funnel functions and its keys can be compared as they lie.
-fn calls(first: &AggregateExec) -> Result<Option<Vec<StreamCall>>> {
+pub(super) fn calls(first: &AggregateExec) -> Result<Option<Vec<StreamCall>>> {
     let input = first.input_schema();
     for (key, _) in first.group_expr().expr() {
         if !comparable(&key.data_type(&input)?) {

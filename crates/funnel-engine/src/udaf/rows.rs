@@ -13,6 +13,7 @@ use datafusion::logical_expr::utils::format_state_name;
 use funnel_match::Row;
 
 use super::call::Call;
+use super::masks::{Masks, Steps, both, is_true};
 
 /// The two columns of a state, for the call of this name.
 pub(super) fn state_fields(call: &str) -> Result<Vec<FieldRef>> {
@@ -40,7 +41,14 @@ pub(super) fn read(
     filter: Option<&BooleanArray>,
     mut keep: impl FnMut(usize, Row),
 ) -> Result<()> {
-    let batch = Batch::of(call, values.get(call.time..).unwrap_or_default(), filter)?;
+    let Some((time, conditions)) = values
+        .get(call.time..)
+        .and_then(|values| values.split_first())
+    else {
+        return internal_err!("funnel was given no time");
+    };
+    let steps = Steps::of(conditions, time.len(), call.null_hides_row());
+    let batch = Batch::of(call, time, steps, filter)?;
     for index in 0..batch.masks.len() {
         if let Some(row) = batch.row(index) {
             keep(index, row);
@@ -50,9 +58,11 @@ pub(super) fn read(
 }
 
 /// The times and step masks of a batch.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     ticks: ScalarBuffer<i64>,
-    masks: Vec<u64>,
+    /// Rows that have a time; none: all.
+    timed: Option<BooleanBuffer>,
+    masks: Masks,
     /// Rows that the funnel may look at; none: all.
     seen: Option<BooleanBuffer>,
     /// Rows that satisfy no step matter too.
@@ -60,76 +70,59 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// `values` are the time and the steps. Rows without a time, or that `filter` leaves out, are not looked at; a condition that is null
-    /// is false, or hides the row where the mode says so.
+    /// Rows without a time, or that `filter` leaves out, are not looked at.
     pub(super) fn of(
         call: &Call,
-        values: &[ArrayRef],
+        time: &ArrayRef,
+        steps: Steps,
         filter: Option<&BooleanArray>,
     ) -> Result<Self> {
-        let Some((time, steps)) = values.split_first() else {
-            return internal_err!("funnel was given no time");
-        };
         let (ticks, nulls) = call.axis.ticks(time)?;
-        let mut seen = nulls.map(NullBuffer::into_inner);
-        let mut hide = |visible: BooleanBuffer| {
-            seen = Some(match seen.take() {
-                Some(seen) => &seen & &visible,
-                None => visible,
-            });
-        };
-        if let Some(filter) = filter {
-            hide(is_true(filter));
-        }
-        let mut masks = vec![0_u64; time.len()];
-        for (step, condition) in steps.iter().enumerate() {
-            if call.null_hides_row()
-                && let Some(nulls) = condition.nulls()
-            {
-                hide(nulls.inner().clone());
-            }
-            set_bit(&mut masks, step, &is_true(condition.as_boolean()));
+        let timed = nulls.map(NullBuffer::into_inner);
+        let mut seen = steps.seen;
+        for visible in [filter.map(is_true), timed.clone()].into_iter().flatten() {
+            seen = Some(both(seen.take(), &visible));
         }
         Ok(Self {
             ticks,
-            masks,
+            timed,
+            masks: steps.masks,
             seen,
             all_rows: call.all_rows(),
         })
     }
 
+    /// Times, masks, and the rows that the funnel may look at (none: all).
+    pub(super) fn parts(&self) -> (&[i64], &Masks, Option<&BooleanBuffer>) {
+        (&self.ticks, &self.masks, self.seen.as_ref())
+    }
+
     /// The row at `index`, if the funnel looks at it.
     pub(super) fn row(&self, index: usize) -> Option<Row> {
-        let (time, mask) = (*self.ticks.get(index)?, *self.masks.get(index)?);
+        let (time, mask) = (*self.ticks.get(index)?, self.masks.get(index)?);
         let looked_at =
             (mask != 0 || self.all_rows) && self.seen.as_ref().is_none_or(|seen| seen.value(index));
         looked_at.then_some(Row { time, mask })
     }
-}
 
-/// Sets the bit of `step` in each mask whose condition is true.
-fn set_bit(masks: &mut [u64], step: usize, condition: &BooleanBuffer) {
-    let words = condition.bit_chunks();
-    for (masks, word) in masks.chunks_mut(64).zip(words.iter_padded()) {
-        if word == u64::MAX {
-            masks.iter_mut().for_each(|mask| *mask |= 1 << step);
-            continue;
+    /// Times and masks of all rows that have a time, in which rows that are not looked at satisfy no
+    /// step; `offsets` are moved to where their rows are.
+    pub(super) fn columns(mut self, offsets: &mut [usize]) -> (ScalarBuffer<i64>, Masks) {
+        if let Some(seen) = &self.seen {
+            self.masks.hide(seen);
         }
-        let mut rest = word;
-        while rest != 0 {
-            if let Some(mask) = masks.get_mut(rest.trailing_zeros() as usize) {
-                *mask |= 1 << step;
-            }
-            rest &= rest - 1;
+        let Some(timed) = self
+            .timed
+            .filter(|timed| timed.count_set_bits() < timed.len())
+        else {
+            return (self.ticks, self.masks);
+        };
+        let positions: Vec<usize> = timed.set_indices().collect();
+        for offset in offsets {
+            *offset = positions.partition_point(|position| position < offset);
         }
-    }
-}
-
-/// Where a condition is true, null being false.
-fn is_true(condition: &BooleanArray) -> BooleanBuffer {
-    match condition.nulls() {
-        Some(nulls) => condition.values() & nulls.inner(),
-        None => condition.values().clone(),
+        let ticks = positions.iter().filter_map(|row| self.ticks.get(*row));
+        (ticks.copied().collect(), self.masks.take(&positions))
     }
 }
 

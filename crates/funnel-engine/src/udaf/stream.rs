@@ -1,17 +1,18 @@
 //! A call over sorted input: rows of one run after the other, answers as runs end.
 
 use std::mem::size_of;
-use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
-use datafusion::common::Result;
+use datafusion::arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::PhysicalExpr;
-use funnel_match::{Matcher, Row};
+use funnel_match::{Matcher, Row, Runs, Spec};
 
 use super::answer::Answer;
 use super::call::Call;
+use super::coded::Coded;
+use super::masks::{Steps, each_width};
 use super::rows::Batch;
 use super::{Funnel, sort};
 
@@ -23,6 +24,8 @@ pub(crate) struct StreamCall {
     call: Call,
     answer: Answer,
     arguments: Vec<Arc<dyn PhysicalExpr>>,
+    /// The steps, if they all look at one column.
+    coded: Option<Coded>,
     filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
@@ -44,9 +47,12 @@ impl StreamCall {
             .iter()
             .map(|argument| argument.data_type(input))
             .collect::<Result<Vec<_>>>()?;
+        let call = Call::from_physical(aggregate.fun().name(), &arguments, &types)?;
+        let steps = arguments.get(call.time + 1..).unwrap_or_default();
         Ok(Some(Self {
             name: aggregate.name().to_owned(),
-            call: Call::from_physical(aggregate.fun().name(), &arguments, &types)?,
+            coded: Coded::of(steps)?,
+            call,
             answer: funnel.answer,
             arguments,
             filter: filter.cloned(),
@@ -57,6 +63,23 @@ impl StreamCall {
         self.arguments.get(self.call.time)
     }
 
+    pub(super) fn spec(&self) -> &Spec {
+        &self.call.spec
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        self.answer
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.call.spec.steps()
+    }
+
+    /// Do rows that satisfy no step matter?
+    pub(super) fn needs_all_rows(&self) -> bool {
+        self.call.all_rows()
+    }
+
     pub(crate) fn is_by_order_of_rows(&self) -> bool {
         self.call.by_order_of_rows()
     }
@@ -65,80 +88,141 @@ impl StreamCall {
         self.arguments.iter().chain(&self.filter)
     }
 
-    fn read(&self, batch: &RecordBatch) -> Result<Batch> {
+    /// Times and steps of a batch.
+    pub(crate) fn read(&self, batch: &RecordBatch) -> Result<Batch> {
         let column = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
             expr.evaluate(batch)?.into_array(batch.num_rows())
         };
         // What stands before the time is constant, and known.
-        let values = self.arguments.get(self.call.time..).unwrap_or_default();
-        let values = values.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let Some((time, steps)) = self
+            .arguments
+            .get(self.call.time..)
+            .and_then(|arguments| arguments.split_first())
+        else {
+            return internal_err!("funnel was given no time");
+        };
+        let null_hides = self.call.null_hides_row();
+        let coded = self.coded.as_ref();
+        let steps = match coded
+            .map(|coded| coded.read(batch, null_hides))
+            .transpose()?
+        {
+            Some(Some(steps)) => steps,
+            _ => {
+                let conditions = steps.iter().map(column).collect::<Result<Vec<_>>>()?;
+                Steps::of(&conditions, batch.num_rows(), null_hides)
+            }
+        };
         let filter = self.filter.as_ref().map(column).transpose()?;
         let filter = filter.as_ref().map(|filter| filter.as_boolean());
-        Batch::of(&self.call, &values, filter)
+        Batch::of(&self.call, &column(time)?, steps, filter)
     }
 }
 
-/// The rows of a call that wait for the end of their run.
+/// What a call knows of the run that is open.
 #[derive(Debug)]
-pub(crate) struct StreamRows {
-    matcher: Matcher,
-    rows: Vec<Row>,
-    offsets: Vec<usize>,
+pub(crate) enum StreamRows {
+    /// Levels alone: the kernel over columns, which keeps no rows.
+    Levels(Box<Runs>),
+    /// All other answers: the rows of the run.
+    Rows {
+        matcher: Box<Matcher>,
+        rows: Vec<Row>,
+    },
 }
 
 impl StreamRows {
     pub(crate) fn new(call: &StreamCall) -> Self {
-        Self {
-            matcher: Matcher::new(call.call.spec.clone()),
-            rows: Vec::new(),
-            offsets: Vec::new(),
+        let spec = &call.call.spec;
+        match Runs::new(spec) {
+            Some(runs) if call.answer == Answer::Level => Self::Levels(Box::new(runs)),
+            _ => Self::Rows {
+                matcher: Box::new(Matcher::new(spec.clone())),
+                rows: Vec::new(),
+            },
         }
     }
 
-    /// Takes the rows of `batch`, whose runs are `ranges`; the first of them goes on with the run
-    /// that was open. Gives one answer for each run but the last, which stays open.
+    /// Takes the rows of `batch`. Its runs lie between neighbouring `offsets`; the first of them goes
+    /// on with the run that was open. Gives one answer for each run but the last, which stays open.
     pub(crate) fn push(
         &mut self,
         call: &StreamCall,
         batch: &RecordBatch,
-        ranges: &[Range<usize>],
+        offsets: &[usize],
     ) -> Result<ArrayRef> {
-        let columns = call.read(batch)?;
-        self.offsets.clear();
-        self.offsets.push(0);
-        for range in ranges {
-            let rows = range.clone().filter_map(|row| columns.row(row));
-            self.rows.extend(rows);
-            self.offsets.push(self.rows.len());
+        let batch = call.read(batch)?;
+        match self {
+            Self::Levels(runs) => {
+                let mut offsets = offsets.to_vec();
+                let (times, masks) = batch.columns(&mut offsets);
+                let levels = each_width!(&masks, masks => levels(runs, &times, masks, &offsets));
+                Ok(Arc::new(levels))
+            }
+            Self::Rows { matcher, rows } => {
+                let mut ends = vec![0];
+                for run in offsets.windows(2) {
+                    rows.extend((run[0]..run[1]).filter_map(|row| batch.row(row)));
+                    ends.push(rows.len());
+                }
+                ends.pop();
+                let ended = ends.last().copied().unwrap_or_default();
+                let answers = answers(call, matcher, &mut rows[..ended], &ends)?;
+                rows.drain(..ended);
+                Ok(answers)
+            }
         }
-        self.offsets.pop();
-        let answers = self.answers(call)?;
-        let ended = self.offsets.last().copied().unwrap_or_default();
-        self.rows.drain(..ended);
-        Ok(answers)
     }
 
     /// The answer of the open run, which has ended.
     pub(crate) fn finish(&mut self, call: &StreamCall) -> Result<ArrayRef> {
-        self.offsets.clear();
-        self.offsets.extend([0, self.rows.len()]);
-        let answers = self.answers(call)?;
-        self.rows.clear();
-        Ok(answers)
-    }
-
-    fn answers(&mut self, call: &StreamCall) -> Result<ArrayRef> {
-        let ended = self.offsets.last().copied().unwrap_or_default();
-        sort(&mut self.rows[..ended], &self.offsets);
-        call.answer.evaluate(
-            &mut self.matcher,
-            &call.call,
-            &self.rows[..ended],
-            &self.offsets,
-        )
+        match self {
+            Self::Levels(runs) => Ok(Arc::new(Int32Array::from(vec![i32::from(runs.end())]))),
+            Self::Rows { matcher, rows } => {
+                let mut rows = std::mem::take(rows);
+                let ends = [0, rows.len()];
+                answers(call, matcher, &mut rows, &ends)
+            }
+        }
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + self.offsets.capacity() * size_of::<usize>()
+        match self {
+            Self::Levels(_) => size_of::<Runs>(),
+            Self::Rows { rows, .. } => rows.capacity() * size_of::<Row>(),
+        }
     }
+}
+
+fn levels<M: Copy + Into<u64>>(
+    runs: &mut Runs,
+    times: &[i64],
+    masks: &[M],
+    offsets: &[usize],
+) -> Int32Array {
+    let mut levels = Vec::with_capacity(offsets.len());
+    let feed = |runs: &mut Runs, run: &[usize]| {
+        if let &[from, to] = run {
+            runs.feed(&times[from..to], &masks[from..to]);
+        }
+    };
+    let runs_given = offsets.len().saturating_sub(1);
+    feed(runs, offsets.get(..2).unwrap_or_default());
+    if runs_given > 1 {
+        levels.push(runs.end());
+        runs.levels(times, masks, &offsets[1..runs_given], &mut levels);
+        feed(runs, &offsets[runs_given - 1..]);
+    }
+    levels.into_iter().map(i32::from).collect()
+}
+
+/// One answer for each history between `offsets`, in whatever order its rows are.
+pub(super) fn answers(
+    call: &StreamCall,
+    matcher: &mut Matcher,
+    rows: &mut [Row],
+    offsets: &[usize],
+) -> Result<ArrayRef> {
+    sort(rows, offsets);
+    call.answer.evaluate(matcher, &call.call, rows, offsets)
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod clickhouse;
+mod hashed;
 mod local_time;
 mod oracle;
 mod session;

@@ -1,0 +1,238 @@
+//! The operator for input that is not sorted: keys are numbered in hash tables that all readers
+//! share, rows are kept as time and steps, and every key is matched once, at the end.
+//!
+//! ```text
+//! batches → hash of the key → 64 partitions: key → number, (number, time, steps) in blocks
+//!                                   ↓ all read; a partition at a time
+//!                              rows by number, each run by time → kernel → (key, answer)
+//! ```
+//!
+//! Against aggregation in two stages no row is held, sent or hashed twice, and rows that satisfy no
+//! step cost nothing but the look-up of their key. Under a memory limit partitions move to disk.
+//!
+//! | File | What |
+//! | --- | --- |
+//! | `hashed.rs` | the node, and the stream of answers |
+//! | `hashed/build.rs` | reads the input and deals it out |
+//! | `hashed/partition.rs` | a part of the keys, with their rows; its way to disk and back |
+//! | `hashed/table.rs`, `keys.rs`, `spill.rs` | keys as numbers, as bytes, in a file |
+
+mod build;
+mod keys;
+mod partition;
+mod spill;
+mod table;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{
+    ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, apply_expression_roots,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PhysicalExpr, PlanProperties,
+};
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use futures::stream::try_unfold;
+
+use super::FunnelParts;
+use build::{Built, PARTITIONS};
+
+type Building = Shared<BoxFuture<'static, Result<Arc<Built>, Arc<DataFusionError>>>>;
+type WeakBuilding = WeakShared<BoxFuture<'static, Result<Arc<Built>, Arc<DataFusionError>>>>;
+
+/// `GROUP BY` with funnel functions over input in any order.
+#[derive(Debug, Clone)]
+pub(crate) struct HashedFunnelExec {
+    input: Arc<dyn ExecutionPlan>,
+    parts: FunnelParts,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    /// The work that all partitions of the output wait for, begun by the first. Held by their streams,
+    /// so that it ends with them.
+    building: Arc<Mutex<Option<WeakBuilding>>>,
+}
+
+impl HashedFunnelExec {
+    /// The names of `parts` that are of sorted input do not matter here.
+    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, parts: FunnelParts) -> Result<Self> {
+        let partitions = input.output_partitioning().partition_count();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(parts.output_schema()?),
+            Partitioning::UnknownPartitioning(partitions.min(PARTITIONS)),
+            EmissionType::Final,
+            input.boundedness(),
+        );
+        Ok(Self {
+            input,
+            parts,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+            building: Arc::default(),
+        })
+    }
+
+    /// The same without the group keys in the output.
+    pub(crate) fn without_keys(&self) -> Result<Self> {
+        let parts = FunnelParts {
+            keys: false,
+            ..self.parts.clone()
+        };
+        Self::try_new(Arc::clone(&self.input), parts)
+    }
+
+    pub(crate) fn parts(&self) -> &FunnelParts {
+        &self.parts
+    }
+
+    /// The work that is shared, begun if it was not.
+    fn building(&self, context: &Arc<TaskContext>) -> Building {
+        let mut building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = building.as_ref().and_then(WeakBuilding::upgrade) {
+            return begun;
+        }
+        let built = build::build(self.detached(), Arc::clone(context));
+        let begun = built.map(|built| built.map_err(Arc::new)).boxed().shared();
+        *building = begun.downgrade();
+        begun
+    }
+
+    /// The node without what its streams hold.
+    fn detached(&self) -> Self {
+        Self {
+            building: Arc::default(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Answers of the partitions that one partition of the output is made of.
+struct Answers {
+    node: HashedFunnelExec,
+    building: Building,
+    next: usize,
+    /// What is left of the answers of one partition.
+    batch: Option<RecordBatch>,
+    /// What these answers' rows took.
+    bytes: usize,
+    batch_rows: usize,
+    metrics: BaselineMetrics,
+}
+
+impl Answers {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.batch.take() {
+                let rows = batch.num_rows().min(self.batch_rows);
+                if rows < batch.num_rows() {
+                    self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
+                }
+                self.metrics.record_output(rows);
+                return Ok(Some(batch.slice(0, rows)));
+            }
+            if self.next >= PARTITIONS {
+                return Ok(None);
+            }
+            let built = self.building.clone().await;
+            let built = built.map_err(DataFusionError::Shared)?;
+            built.release(std::mem::take(&mut self.bytes));
+            let parts = &self.node.parts;
+            let mut partition = built.take(self.next);
+            self.bytes = partition.size();
+            partition.restore(&parts.calls).await?;
+            let restored = partition.size().saturating_sub(self.bytes);
+            built.reserve(restored)?;
+            self.bytes += restored;
+            let compute = self.metrics.elapsed_compute().clone();
+            let _timer = compute.timer();
+            let codec = parts.keys.then_some(&built.codec);
+            if let Some(columns) = partition.answers(codec, &parts.calls)? {
+                self.batch = Some(RecordBatch::try_new(self.node.schema(), columns)?);
+            }
+            self.next += self.node.properties.partitioning.partition_count();
+        }
+    }
+}
+
+impl DisplayAs for HashedFunnelExec {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.fmt("HashedFunnelExec", t, f)
+    }
+}
+
+impl ExecutionPlan for HashedFunnelExec {
+    fn name(&self) -> &'static str {
+        "HashedFunnelExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        apply_expression_roots(self.parts.expressions(), f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Ok([input]) = <[_; 1]>::try_from(children) else {
+            return Err(plan_datafusion_err!("HashedFunnelExec has one input"));
+        };
+        Ok(Arc::new(Self::try_new(input, self.parts.clone())?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let answers = Answers {
+            building: self.building(&context),
+            next: partition,
+            batch: None,
+            bytes: 0,
+            batch_rows: context.session_config().batch_size(),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+            node: self.detached(),
+        };
+        let batches = try_unfold(answers, |mut answers| async move {
+            Ok(answers.next().await?.map(|batch| (batch, answers)))
+        });
+        let schema = self.schema();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,195 @@
+//! Reads the whole input and deals it out to partitions.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
+use datafusion::common::runtime::JoinSet;
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::physical_plan::metrics::{Count, MetricBuilder};
+use futures::StreamExt;
+
+use super::HashedFunnelExec;
+use super::keys::Codec;
+use super::partition::{Input, Partition};
+use crate::exec::{FunnelParts, runs};
+
+/// As many parts that each stays near the caches, and is small if it has to come back from disk.
+pub(super) const PARTITIONS: usize = 64;
+const PARTITION_SHIFT: u32 = u64::BITS - PARTITIONS.trailing_zeros();
+
+/// The hash of a key is the same everywhere.
+const SEED: u64 = 7;
+
+/// All partitions, while they are filled and after.
+#[derive(Debug)]
+pub(super) struct Built {
+    partitions: Vec<Mutex<Partition>>,
+    pub(super) codec: Codec,
+    memory: MemoryReservation,
+    spills: Count,
+    /// Where the next reader begins.
+    turn: AtomicUsize,
+}
+
+impl Built {
+    /// Takes a partition out.
+    pub(super) fn take(&self, partition: usize) -> Partition {
+        std::mem::take(&mut *self.lock(partition))
+    }
+
+    /// What was taken out holds so many bytes no more.
+    pub(super) fn release(&self, bytes: usize) {
+        self.memory.shrink(bytes.min(self.memory.size()));
+    }
+
+    /// Asks for memory for what comes back from disk.
+    pub(super) fn reserve(&self, bytes: usize) -> Result<()> {
+        self.memory.try_grow(bytes)
+    }
+
+    /// A reader that fails ends the query, so that no half-filled partition is read.
+    fn lock(&self, partition: usize) -> MutexGuard<'_, Partition> {
+        let partition = &self.partitions[partition];
+        partition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves every partition to disk. Gives how many bytes that freed.
+    fn spill(&self, context: &TaskContext) -> Result<usize> {
+        let mut freed = 0;
+        for partition in 0..PARTITIONS {
+            let mut partition = self.lock(partition);
+            let bytes = partition.size();
+            partition.spill(context)?;
+            self.release(bytes);
+            freed += bytes;
+        }
+        self.spills.add(1);
+        Ok(freed)
+    }
+}
+
+/// Reads all partitions of the input side by side.
+pub(super) async fn build(node: HashedFunnelExec, context: Arc<TaskContext>) -> Result<Arc<Built>> {
+    let consumer = MemoryConsumer::new("HashedFunnelExec").with_can_spill(true);
+    let built = Arc::new(Built {
+        partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+        codec: Codec::new(&node.parts.schema, node.parts.group.len())?,
+        memory: consumer.register(context.memory_pool()),
+        spills: MetricBuilder::new(&node.metrics).global_counter("spills"),
+        turn: AtomicUsize::new(0),
+    });
+    let mut readers = JoinSet::new();
+    for partition in 0..node.input.output_partitioning().partition_count() {
+        let input = node.input.execute(partition, Arc::clone(&context))?;
+        let reader = Reader {
+            parts: node.parts.clone(),
+            context: Arc::clone(&context),
+            built: Arc::clone(&built),
+            order: Vec::new(),
+            hashes: Vec::new(),
+        };
+        readers.spawn(reader.read(input));
+    }
+    while let Some(reader) = readers.join_next().await {
+        reader.map_err(|error| exec_datafusion_err!("a reader of a funnel failed: {error}"))??;
+    }
+    if built.spills.value() > 0 {
+        // What comes back needs the room.
+        built.spill(&context)?;
+    }
+    Ok(built)
+}
+
+struct Reader {
+    parts: FunnelParts,
+    context: Arc<TaskContext>,
+    built: Arc<Built>,
+    hashes: Vec<u64>,
+    /// Rows of the batch at hand, by partition.
+    order: Vec<u32>,
+}
+
+impl Reader {
+    async fn read(mut self, mut input: SendableRecordBatchStream) -> Result<()> {
+        while let Some(batch) = input.next().await.transpose()? {
+            if batch.num_rows() > 0 {
+                self.deal(&batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deal(&mut self, batch: &RecordBatch) -> Result<()> {
+        let columns = runs::keys(&self.parts.group, batch)?;
+        self.hashes.clear();
+        self.hashes.resize(batch.num_rows(), 0);
+        create_hashes(
+            &columns,
+            &QualityRandomState::with_seed(SEED),
+            &mut self.hashes,
+        )?;
+        let keys = self.built.codec.encode(&columns)?;
+        let calls = self.parts.calls.iter();
+        let batches = calls
+            .map(|call| call.read(batch))
+            .collect::<Result<Vec<_>>>()?;
+        let ends = self.by_partition();
+        let input = Input {
+            keys: &keys,
+            hashes: &self.hashes,
+            batches: &batches,
+        };
+        let mut grown = 0;
+        // Each reader begins elsewhere, so that they seldom wait for each other.
+        let turn = self
+            .built
+            .turn
+            .fetch_add(PARTITIONS / 2 + 1, Ordering::Relaxed);
+        for partition in (0..PARTITIONS).map(|partition| (partition + turn) % PARTITIONS) {
+            let begin = partition.checked_sub(1).map_or(0, |before| ends[before]);
+            let rows = &self.order[begin..ends[partition]];
+            if !rows.is_empty() {
+                let mut partition = self.built.lock(partition);
+                grown += partition.add(&input, rows, &self.parts.calls)?;
+            }
+        }
+        match self.built.memory.try_grow(grown) {
+            Ok(()) => Ok(()),
+            Err(DataFusionError::ResourcesExhausted(why)) => {
+                // What was not granted is given back with the rest.
+                self.built.memory.grow(grown);
+                if self.built.spill(&self.context)? < grown {
+                    return Err(DataFusionError::ResourcesExhausted(why));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the rows into the order of their partitions; gives where each partition ends.
+    fn by_partition(&mut self) -> [usize; PARTITIONS] {
+        let partition = |hash: &u64| (hash >> PARTITION_SHIFT) as usize;
+        let mut ends = [0; PARTITIONS];
+        for hash in &self.hashes {
+            ends[partition(hash)] += 1;
+        }
+        let mut begin = 0;
+        for end in &mut ends {
+            begin += std::mem::replace(end, begin);
+        }
+        self.order.clear();
+        self.order.resize(self.hashes.len(), 0);
+        for (row, hash) in (0..).zip(&self.hashes) {
+            let at = &mut ends[partition(hash)];
+            self.order[*at] = row;
+            *at += 1;
+        }
+        ends
+    }
+}

@@ -1,0 +1,108 @@
+//! Key columns as byte strings, and back.
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BinaryViewBuilder, StringViewArray, StringViewBuilder,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::{Result, exec_datafusion_err};
+
+use super::table::Table;
+
+/// How the keys of a `GROUP BY` become bytes.
+#[derive(Debug)]
+pub(super) enum Codec {
+    /// One column of text: its own bytes.
+    Text(DataType),
+    /// One column of bytes.
+    Binary(DataType),
+    /// Everything else.
+    Rows(RowConverter, Vec<DataType>),
+}
+
+/// The keys of a batch.
+#[derive(Debug)]
+pub(super) enum Encoded {
+    Text(StringViewArray),
+    Binary(datafusion::arrow::array::BinaryViewArray),
+    Rows(Rows),
+}
+
+impl Codec {
+    /// For the first `keys` columns of `schema`.
+    pub(super) fn new(schema: &SchemaRef, keys: usize) -> Result<Self> {
+        let types: Vec<DataType> = schema.fields()[..keys]
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        Ok(match types.as_slice() {
+            [one] if one.is_string() => Self::Text(one.clone()),
+            [one] if one.is_binary() && !matches!(one, DataType::FixedSizeBinary(_)) => {
+                Self::Binary(one.clone())
+            }
+            _ => {
+                let fields = types.iter().cloned().map(SortField::new).collect();
+                Self::Rows(RowConverter::new(fields)?, types)
+            }
+        })
+    }
+
+    pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded> {
+        Ok(match (self, columns) {
+            (Self::Text(_), [column]) => {
+                Encoded::Text(cast(column, &DataType::Utf8View)?.as_string_view().clone())
+            }
+            (Self::Binary(_), [column]) => Encoded::Binary(
+                cast(column, &DataType::BinaryView)?
+                    .as_binary_view()
+                    .clone(),
+            ),
+            (Self::Rows(converter, _), columns) => {
+                Encoded::Rows(converter.convert_columns(columns)?)
+            }
+            _ => return Err(exec_datafusion_err!("a funnel by one key has several")),
+        })
+    }
+
+    /// The keys of `table`, in the order of their numbers.
+    pub(super) fn decode(&self, table: &Table) -> Result<Vec<ArrayRef>> {
+        let keys = (0..table.keys().len()).map(|number| number as u32); // Counted in 32 bits.
+        let keys =
+            keys.map(|number| (table.null() != Some(number)).then(|| table.keys().get(number)));
+        match self {
+            Self::Text(data_type) => {
+                let mut texts = StringViewBuilder::with_capacity(table.len());
+                for key in keys {
+                    let text = key.map(std::str::from_utf8).transpose();
+                    texts.append_option(text.map_err(|error| exec_datafusion_err!("{error}"))?);
+                }
+                Ok(vec![cast(&texts.finish(), data_type)?])
+            }
+            Self::Binary(data_type) => {
+                let mut bytes = BinaryViewBuilder::with_capacity(table.len());
+                keys.for_each(|key| bytes.append_option(key));
+                Ok(vec![cast(&bytes.finish(), data_type)?])
+            }
+            Self::Rows(converter, types) => {
+                let bytes = BinaryArray::from_iter_values(keys.map(Option::unwrap_or_default));
+                let rows = converter.from_binary(bytes);
+                let columns = converter.convert_rows(rows.iter())?;
+                let columns = columns.iter().zip(types);
+                let typed = columns.map(|(column, data_type)| Ok(cast(column, data_type)?));
+                typed.collect()
+            }
+        }
+    }
+}
+
+impl Encoded {
+    /// The key of a row; none if it is null and is not encoded otherwise.
+    pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
+        match self {
+            Self::Text(texts) => texts.is_valid(row).then(|| texts.value(row).as_bytes()),
+            Self::Binary(bytes) => bytes.is_valid(row).then(|| bytes.value(row)),
+            Self::Rows(rows) => Some(rows.row(row).data()),
+        }
+    }
+}

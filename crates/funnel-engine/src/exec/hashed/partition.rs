@@ -1,0 +1,138 @@
+//! One part of the keys, chosen by their hash, with all their rows.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::execution::TaskContext;
+use datafusion::execution::spill_file::SpillFile;
+use futures::StreamExt;
+
+use super::keys::{Codec, Encoded};
+use super::spill::{read_keys, write_keys};
+use super::table::Table;
+use crate::udaf::{Batch, Gathered, StreamCall};
+
+#[derive(Default)]
+pub(super) struct Partition {
+    table: Table,
+    /// By call; none before the first row.
+    rows: Vec<Gathered>,
+    /// What was written to disk, keys and rows, oldest first.
+    spilled: Vec<Arc<dyn SpillFile>>,
+    /// Numbers of the keys of the rows at hand.
+    numbers: Vec<u32>,
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partition")
+            .field("keys", &self.table.len())
+            .field("spilled", &self.spilled.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A batch that is dealt out to partitions.
+pub(super) struct Input<'a> {
+    pub(super) keys: &'a Encoded,
+    pub(super) hashes: &'a [u64],
+    /// By call.
+    pub(super) batches: &'a [Batch],
+}
+
+impl Partition {
+    /// Takes the rows at these positions. Gives by how many bytes it grew.
+    pub(super) fn add(
+        &mut self,
+        input: &Input<'_>,
+        rows: &[u32],
+        calls: &[StreamCall],
+    ) -> Result<usize> {
+        let before = self.size();
+        if self.rows.is_empty() {
+            self.rows = calls.iter().map(Gathered::new).collect();
+        }
+        self.numbers.clear();
+        for row in rows {
+            let row = *row as usize;
+            let hash = input.hashes[row] as u32; // The lower half; the partition is of the upper.
+            let number = self.table.number(hash, input.keys.get(row))?;
+            self.numbers.push(number);
+        }
+        for (kept, batch) in self.rows.iter_mut().zip(input.batches) {
+            kept.push(batch, rows, &self.numbers);
+        }
+        Ok(self.size().saturating_sub(before))
+    }
+
+    /// Bytes in memory.
+    pub(super) fn size(&self) -> usize {
+        self.table.size() + self.rows.iter().map(Gathered::size).sum::<usize>()
+    }
+
+    /// Moves all keys and rows to disk.
+    pub(super) fn spill(&mut self, context: &TaskContext) -> Result<()> {
+        if self.table.len() == 0 {
+            return Ok(());
+        }
+        let disk = &context.runtime_env().disk_manager;
+        let file = disk.create_tmp_file("keys and rows of a funnel")?;
+        let mut to = std::io::BufWriter::new(file.open_writer()?);
+        let table = std::mem::take(&mut self.table);
+        write_keys(table.keys(), &table.hashes(), table.null(), &mut to)?;
+        for rows in std::mem::take(&mut self.rows) {
+            rows.write(&mut to)?;
+        }
+        to.flush()?;
+        to.into_inner()
+            .map_err(|error| exec_datafusion_err!("could not spill a funnel: {error}"))?
+            .finish()?;
+        self.spilled.push(file);
+        Ok(())
+    }
+
+    /// Brings back what was moved to disk.
+    pub(super) async fn restore(&mut self, calls: &[StreamCall]) -> Result<()> {
+        for file in std::mem::take(&mut self.spilled) {
+            let mut bytes = Vec::new();
+            let mut chunks = file.read_stream()?;
+            while let Some(chunk) = chunks.next().await {
+                bytes.extend_from_slice(&chunk?);
+            }
+            let mut from = bytes.as_slice();
+            let mut numbers = Vec::new();
+            read_keys(&mut from, |hash, key| {
+                numbers.push(self.table.number(hash, key)?);
+                Ok(())
+            })?;
+            if self.rows.is_empty() {
+                self.rows = calls.iter().map(Gathered::new).collect();
+            }
+            for rows in &mut self.rows {
+                rows.read(&mut from, |number| numbers.get(number as usize).copied())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Key columns, and a column of answers for each call; one row for each key. None without keys.
+    pub(super) fn answers(
+        self,
+        codec: Option<&Codec>,
+        calls: &[StreamCall],
+    ) -> Result<Option<Vec<ArrayRef>>> {
+        if self.table.len() == 0 {
+            return Ok(None);
+        }
+        let mut columns = match codec {
+            Some(codec) => codec.decode(&self.table)?,
+            None => Vec::new(),
+        };
+        for (call, rows) in calls.iter().zip(self.rows) {
+            columns.push(rows.answers(call, self.table.len())?);
+        }
+        Ok(Some(columns))
+    }
+}

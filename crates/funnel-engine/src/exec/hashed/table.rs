@@ -1,0 +1,133 @@
+//! Keys as bytes, numbered in the order in which they first come.
+
+use std::mem::size_of;
+
+use datafusion::common::Result;
+
+use super::spill::{Bytes, too_many_groups};
+
+/// A hash table of keys. It knows 32 bits of each key's hash, by which it grows without reading keys
+/// again, and passes over most keys that are not the one looked for.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Open addressing; each slot is hash bits and, in the lower half, the number of the key plus
+    /// one. 0 is free. Their number is a power of two, or none before the first key.
+    slots: Vec<u64>,
+    keys: Bytes,
+    null: Option<u32>,
+}
+
+/// Slots of the smallest table.
+const SLOTS_MIN: usize = 16;
+
+impl Table {
+    /// The number of `key`, which is new or known. No key is the key of its own.
+    pub(super) fn number(&mut self, hash: u32, key: Option<&[u8]>) -> Result<u32> {
+        let Some(key) = key else {
+            return match self.null {
+                Some(number) => Ok(number),
+                None => {
+                    let number = self.keys.push(&[]).ok_or_else(too_many_groups)?;
+                    self.null = Some(number);
+                    Ok(number)
+                }
+            };
+        };
+        // Five eighths full: longer searches would cost more than the room is worth.
+        if self.keys.len() * 8 >= self.slots.len() * 5 {
+            self.grow();
+        }
+        let mut at = self.slot(hash);
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                let number = self.keys.push(key).ok_or_else(too_many_groups)?;
+                self.slots[at] = u64::from(hash) << 32 | u64::from(number + 1);
+                return Ok(number);
+            }
+            let number = (slot & u64::from(u32::MAX)) as u32 - 1; // Masked to 32 bits; not free.
+            if (slot >> 32) as u32 == hash && self.keys.get(number) == key {
+                return Ok(number);
+            }
+            at = (at + 1) % self.slots.len();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn null(&self) -> Option<u32> {
+        self.null
+    }
+
+    pub(super) fn keys(&self) -> &Bytes {
+        &self.keys
+    }
+
+    /// Hash bits of each key by its number; 0 for no key.
+    pub(super) fn hashes(&self) -> Vec<u32> {
+        let mut hashes = vec![0; self.keys.len()];
+        for slot in self.slots.iter().filter(|slot| **slot != 0) {
+            let number = (slot & u64::from(u32::MAX)) as usize - 1;
+            hashes[number] = (slot >> 32) as u32;
+        }
+        hashes
+    }
+
+    /// Bytes in memory.
+    pub(super) fn size(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>() + self.keys.size()
+    }
+
+    /// Where the search for `hash` begins: its upper bits, so that a table that grows keeps its order.
+    fn slot(&self, hash: u32) -> usize {
+        let bits = self.slots.len().trailing_zeros();
+        (u64::from(hash) << bits >> 32) as usize
+    }
+
+    fn grow(&mut self) {
+        let slots = (self.slots.len() * 2).max(SLOTS_MIN);
+        let before = std::mem::replace(&mut self.slots, vec![0; slots]);
+        for slot in before.into_iter().filter(|slot| *slot != 0) {
+            let mut at = self.slot((slot >> 32) as u32);
+            while self.slots[at] != 0 {
+                at = (at + 1) % slots;
+            }
+            self.slots[at] = slot;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn equal_keys_have_one_number(
+            keys in prop::collection::vec(prop::option::of("[ab]{0,4}"), 0..200),
+            bits in 0_u32..8,
+        ) {
+            let mut table = Table::default();
+            let mut known = HashMap::new();
+            for key in &keys {
+                // Few hash values: keys that collide must still be told apart.
+                let length = key.as_ref().map_or(0, |key| key.len() as u32);
+                let hash = (length << 29) >> (8 - bits);
+                let number = table.number(hash, key.as_deref().map(str::as_bytes)).unwrap();
+                let next = known.len() as u32;
+                prop_assert_eq!(number, *known.entry(key.clone()).or_insert(next));
+            }
+            prop_assert_eq!(table.len(), known.len());
+            for (key, number) in known {
+                prop_assert_eq!(table.null() == Some(number), key.is_none());
+                prop_assert_eq!(table.keys().get(number), key.unwrap_or_default().as_bytes());
+            }
+        }
+    }
+}
