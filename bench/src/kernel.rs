@@ -5,9 +5,9 @@ use std::io::{Write, stdout};
 use std::process::Command;
 use std::time::Instant;
 
+use funnel_datagen::clickstream::{self, Event, Shape, WINDOW};
 use funnel_match::{Matcher, Row, Runs, Spec};
 
-use crate::traffic::{self, Event, WINDOW};
 use crate::{AnyError, Arguments};
 
 const PER_VISITOR: usize = 20;
@@ -28,7 +28,13 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<(), AnyError> {
     )?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
     for ties in [false, true] {
-        let made = traffic::events(events, events / PER_VISITOR, ties, 7);
+        let shape = Shape {
+            events,
+            visitors: events / PER_VISITOR,
+            ties,
+            days: 30,
+        };
+        let made = clickstream::events(shape, 7);
         let columns = Columns::new(&made);
         for (mode, steps) in [
             ("ordered", 3),

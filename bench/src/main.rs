@@ -4,7 +4,6 @@
 mod data;
 mod kernel;
 mod peers;
-mod traffic;
 
 use std::error::Error;
 use std::io::{Write, stderr, stdout};
@@ -13,12 +12,19 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 funnel-bench kernel [--events N] [--repeats N]
     Million events per second and core of the kernels over columns in memory.
-funnel-bench data --out FILE [--events N] [--visitors N] [--key text|int] [--shuffled] [--seed N]
-    A Parquet file of events: visitor, ts (seconds), code (1 to 12: a step; 0: none). Sorted by
-    visitor and ts, and declared so, unless --shuffled.
-funnel-bench peers --sorted FILE --shuffled FILE --funnel BINARY [--python PYTHON] [--repeats N]
+funnel-bench data --out PATH [--events N] [--visitors N] [--key text|int] [--shuffled] [--seed N]
+                  [--days N] [--files N]
+    Events as Parquet: visitor, ts (seconds), code (1 to 12: a step; 0: none). Sorted by visitor and
+    ts, and declared so, unless --shuffled. With --files the path is a folder of as many files, each
+    of a part of the time.
+funnel-bench peers --funnel BINARY --layout NAME=PATH… [--python PYTHON] [--steps 3,6,12]
+                   [--repeats N] [--without ENGINE,…]
     Funnels over these files with our binary, ClickHouse (chdb) and DuckDB; needs a Python with
-    both packages.
+    both packages. A layout whose name begins with `sorted` is also read in order by ClickHouse.
+funnel-bench once --funnel BINARY [--python PYTHON]
+    `ch:strict_once` over one visitor with 100 to 100,000 rows, beside ClickHouse.
+funnel-bench flat --funnel BINARY --layout EVENTS=PATH… [--python PYTHON] [--repeats N]
+    Time per event, over files of different size.
 ";
 
 type AnyError = Box<dyn Error>;
@@ -41,7 +47,7 @@ fn run() -> Result<(), AnyError> {
     match command.as_deref() {
         Some("kernel") => kernel::run(&mut arguments),
         Some("data") => data::run(&mut arguments),
-        Some("peers") => peers::run(arguments),
+        Some(command @ ("peers" | "once" | "flat")) => peers::run(command, arguments),
         _ => Ok(write!(stdout(), "{USAGE}")?),
     }
 }

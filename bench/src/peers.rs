@@ -2,18 +2,20 @@
 
 use std::process::Command;
 
+use funnel_datagen::clickstream::WINDOW;
+
 use crate::{AnyError, Arguments};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
 
 /// Hands over to the script, with all that it must know of the events.
-pub(crate) fn run(mut arguments: Arguments) -> Result<(), AnyError> {
+pub(crate) fn run(command: &str, mut arguments: Arguments) -> Result<(), AnyError> {
     let python = arguments
         .text("--python")?
         .unwrap_or_else(|| "python3".to_owned());
     let status = Command::new(&python)
-        .arg(SCRIPT)
-        .args(["--window", &crate::traffic::WINDOW.to_string()])
+        .args([SCRIPT, command])
+        .args(["--window", &WINDOW.to_string()])
         .args(arguments.0)
         .status()
         .map_err(|error| format!("could not start '{python}': {error}"))?;

@@ -7,7 +7,9 @@
 //! - [`Simulation`]: endless-looking but bounded traffic, an iterator of [`Message`]s; when it is
 //!   exhausted, [`Simulation::into_truth`] gives the exact numbers that must come out.
 //! - [`output`]: the files that hold both.
+//! - [`clickstream`]: bare histories, by the hundred million, for measuring.
 
+pub mod clickstream;
 pub mod golden;
 pub mod json;
 pub mod message;

@@ -17,7 +17,7 @@
 //! - Where an answer depends on the order of rows of the same time, that is the order in which they
 //!   lie in their files: such a query is aggregated in one partition.
 //! - `GROUP BY` over input sorted by the keys and time is streamed, without a hash table: EXPLAIN
-//!   shows `SortedFunnelExec`.
+//!   shows `SortedFunnelExec`. Over other input it shows `HashedFunnelExec`.
 //! - What a funnel is, exactly, stands in the documentation of `funnel_match::Mode`.
 
 mod exec;

@@ -25,7 +25,7 @@ pub struct Runs {
 /// How a row serves steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Mode `ordered`: one row, one step.
+    /// Modes `ordered` and `ch:strict_once`: one row, one step.
     Once,
     /// Mode `ch:default`: a row may serve several steps in a row.
     Many,
@@ -39,14 +39,19 @@ const UNROLLED_MAX: usize = 12;
 const NONE: i64 = i64::MIN;
 
 impl Runs {
-    /// A kernel for `spec`, if there is one: modes `ordered` and `ch:default`, and `loose` without a
-    /// window, all without further options.
+    /// A kernel for `spec`, if there is one: modes `ordered`, `ch:default` and `ch:strict_once`, and
+    /// `loose` without a window, all without further options.
     #[must_use]
     pub fn new(spec: &Spec) -> Option<Self> {
+        let once = ClickHouse {
+            strict_once: true,
+            ..ClickHouse::default()
+        };
         let rule = match (spec.mode(), spec.window()) {
             _ if *spec.options() != Options::default() => return None,
             (Mode::Ordered, _) => Rule::Once,
             (Mode::ClickHouse(flags), _) if flags == ClickHouse::default() => Rule::Many,
+            (Mode::ClickHouse(flags), _) if flags == once => Rule::Once,
             (Mode::Loose, None) => Rule::Any,
             _ => return None,
         };
@@ -389,7 +394,7 @@ mod tests {
 
     #[test]
     fn modes_without_a_kernel_have_none() {
-        for (mode, window) in [("loose", Some(5)), ("ch:strict_once", None)] {
+        for (mode, window) in [("loose", Some(5)), ("ch:strict_order,strict_once", None)] {
             let spec = Spec::new(mode.parse().unwrap(), 3, window).unwrap();
             assert!(Runs::new(&spec).is_none(), "{mode}");
         }
@@ -428,7 +433,12 @@ mod tests {
 
     fn funnels() -> impl Strategy<Value = (&'static str, usize, Option<u64>, Vec<Run>)> {
         let window = prop_oneof![1 => Just(None), 4 => (0_u64..14).prop_map(Some)];
-        let mode = prop_oneof![2 => Just("ordered"), 2 => Just("ch:default"), 1 => Just("loose")];
+        let mode = prop_oneof![
+            2 => Just("ordered"),
+            2 => Just("ch:default"),
+            1 => Just("ch:strict_once"),
+            1 => Just("loose"),
+        ];
         (mode, 1_usize..=14, window, 1_i64..60).prop_flat_map(|(mode, steps, window, span)| {
             let mask = prop_oneof![
                 5 => (0..steps).prop_map(|step| 1_u64 << step),

@@ -126,7 +126,8 @@ mod tests {
             prop_assert_eq!(table.len(), known.len());
             for (key, number) in known {
                 prop_assert_eq!(table.null() == Some(number), key.is_none());
-                prop_assert_eq!(table.keys().get(number), key.unwrap_or_default().as_bytes());
+                let key = key.unwrap_or_default();
+                prop_assert_eq!(table.keys().get(number), key.as_bytes());
             }
         }
     }
