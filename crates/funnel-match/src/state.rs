@@ -35,6 +35,7 @@ pub struct StateShape {
     mode: Mode,
     steps: usize,
     window: Option<u64>,
+    unit: u8,
 }
 
 impl StateShape {
@@ -53,7 +54,21 @@ impl StateShape {
             mode,
             steps,
             window,
+            unit: 0,
         })
+    }
+
+    /// The same funnel over times of another unit. What the number stands for is the caller's; 0 is
+    /// a unit that nobody named.
+    #[must_use]
+    pub fn with_unit(self, unit: u8) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// What [`with_unit`](Self::with_unit) was given; 0 without.
+    #[must_use]
+    pub fn unit(&self) -> u8 {
+        self.unit
     }
 
     /// `ordered` or `ordered,increase`.
@@ -220,6 +235,20 @@ impl SegmentState {
             for to in from + passed..shape.steps {
                 self.numbers[shape.at(from, to)] = later.numbers[shape.at(from + passed, to)];
             }
+        }
+    }
+
+    /// Is every time that the state names within its span?
+    fn is_within_span(&self) -> bool {
+        let (latest, earliest) = self.numbers.split_at(self.shape.steps);
+        let latest = latest.iter().filter(|time| **time != NO_CHAIN);
+        let earliest = earliest.iter().filter(|time| **time != NEVER);
+        let mut times = latest.chain(earliest);
+        match self.span {
+            Some((first, last)) => {
+                first <= last && times.all(|time| (first..=last).contains(time))
+            }
+            None => times.next().is_none(),
         }
     }
 
@@ -410,7 +439,11 @@ impl Error for StateError {}
 impl fmt::Display for StateShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (steps, window) = (self.steps, Window(self.window));
-        write!(f, "{steps} steps, mode '{}', {window}", self.mode)
+        write!(f, "{steps} steps, mode '{}', {window}", self.mode)?;
+        match self.unit {
+            0 => Ok(()),
+            unit => write!(f, ", unit of time {unit}"),
+        }
     }
 }
 

@@ -126,6 +126,27 @@ fn bytes_of_something_else_are_refused() {
         );
     }
     assert!(SegmentState::from_bytes(&[&good[..], &[0]].concat()).is_err());
+    for number in [24, 32, 48] {
+        let mut bad = good.clone();
+        bad[number] ^= 1;
+        assert!(
+            SegmentState::from_bytes(&bad).is_err(),
+            "other number at byte {number}"
+        );
+    }
+}
+
+#[test]
+fn states_of_different_units_are_told_apart() {
+    let seconds = shape(Mode::Ordered, 2, Some(10)).with_unit(1);
+    let mut one = state(seconds, &[(0, 1)]);
+    assert_eq!(SegmentState::from_bytes(&one.to_bytes()).unwrap(), one);
+    let other = state(seconds.with_unit(3), &[(1, 1)]);
+    assert_eq!(
+        one.merge(&other).unwrap_err().to_string(),
+        "funnel states of different funnels cannot be merged: 2 steps, mode 'ordered', a window of \
+         10, unit of time 1 and 2 steps, mode 'ordered', a window of 10, unit of time 3"
+    );
 }
 
 /// Few instants and few steps: many ties, and cuts close together.
