@@ -2,9 +2,12 @@
 //!
 //! | SQL | Result | What it answers |
 //! | --- | --- | --- |
-//! | `window_funnel(window, [mode,] time, step1, …)` | `INT` | how far the rows of a group got |
-//! | `funnel_match(window, [mode,] time, step1, …)` | `STRUCT<level INT, times LIST>` | and when each step was reached |
-//! | `funnel_steps(window, [mode,] time, step1, …)` | `LIST<BOOLEAN>` | which steps were reached |
+//! | `window_funnel(window, [mode,] [options,] time, step1, …)` | `INT` | how far the rows of a group got |
+//! | `funnel_match(window, [mode,] [options,] time, step1, …)` | `STRUCT<level INT, times LIST, …>` | and when each step was reached, by which rows, and how it ended |
+//! | `funnel_steps(window, [mode,] [options,] time, step1, …)` | `LIST<BOOLEAN>` | which steps were reached |
+//! | `funnel_state(window, [mode,] time, step1, …)` | `BINARY` | what to keep of a stretch of time |
+//! | `funnel_merge(state)` | `BINARY` | the same of stretches that follow each other |
+//! | `funnel_level(state[, window])` | `INT` | how far the rows of a state got |
 //! | `sequence_match(pattern, time, c1, …)` | `BOOLEAN` | whether a pattern of rows is found |
 //! | `sequence_count(pattern, time, c1, …)` | `BIGINT` | how often |
 //! | `retention(c1, …)` | `LIST<BOOLEAN>` | which conditions are met together with the first |
@@ -13,7 +16,8 @@
 //!
 //! - `window` is an `INTERVAL` without months; `NULL` means unbounded; a bare number is taken only
 //!   where `time` is an integer. `mode` is the text of a `funnel_match::Mode`;
-//!   the default is `'ordered'`. In the modes of ClickHouse a row with a `NULL` argument is skipped.
+//!   the default is `'ordered'`. `options` is a constant `named_struct(…)` of
+//!   `funnel_match::Options`. In the modes of ClickHouse a row with a `NULL` argument is skipped.
 //! - Where an answer depends on the order of rows of the same time, that is the order in which they
 //!   lie in their files: such a query is aggregated in one partition.
 //! - `GROUP BY` over input sorted by the keys and time is streamed, without a hash table: EXPLAIN
@@ -31,5 +35,6 @@ pub use local_time::{local_date, local_hour};
 pub use register::{aggregate_functions, register_all, scalar_functions};
 pub use session::SessionBuilder;
 pub use udaf::{
-    funnel_match, funnel_steps, retention, sequence_count, sequence_match, window_funnel,
+    funnel_level, funnel_match, funnel_merge, funnel_state, funnel_steps, retention,
+    sequence_count, sequence_match, window_funnel,
 };

@@ -17,6 +17,8 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
         udaf::window_funnel(),
         udaf::funnel_match(),
         udaf::funnel_steps(),
+        udaf::funnel_state(),
+        udaf::funnel_merge(),
         udaf::sequence_match(),
         udaf::sequence_count(),
         udaf::retention(),
@@ -25,7 +27,11 @@ pub fn aggregate_functions() -> Vec<AggregateUDF> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<ScalarUDF> {
-    vec![local_time::local_date(), local_time::local_hour()]
+    vec![
+        udaf::funnel_level(),
+        local_time::local_date(),
+        local_time::local_hour(),
+    ]
 }
 
 /// Registers every function of this crate with `session`, the rule that checks their arguments

@@ -1,4 +1,4 @@
-//! The funnel as SQL aggregate functions: one implementation, three answers.
+//! The funnel as SQL aggregate functions: one implementation, several answers.
 
 mod accumulator;
 mod answer;
@@ -8,12 +8,19 @@ mod check;
 mod coded;
 mod gathered;
 mod groups;
+mod ids;
 #[cfg(test)]
 mod laws;
+mod level;
 mod masks;
+mod matched;
+mod merge;
+mod options;
+mod piles;
 mod retention;
 mod rows;
 mod sequence;
+mod state;
 mod stream;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
@@ -32,26 +39,36 @@ use call::{Arguments, Call};
 pub(crate) use check::CheckCalls;
 pub(crate) use gathered::{Gathered, number, number32};
 use groups::FunnelGroups;
+use ids::{Ids, RowsWithIds};
+pub use level::funnel_level;
+pub use merge::funnel_merge;
+use piles::{OnePile, Piles};
 pub use retention::retention;
 pub(crate) use rows::Batch;
 pub(crate) use sequence::Sequence;
 pub use sequence::{sequence_count, sequence_match};
 pub(crate) use stream::{StreamCall, StreamRows};
 
-/// `window_funnel(window, [mode,] time, step1, …) → INT`: the number of the last step reached.
+/// `window_funnel(window, [mode,] [options,] time, step1, …) → INT`: the number of the last step reached.
 pub fn window_funnel() -> AggregateUDF {
     AggregateUDF::from(Funnel::new(Answer::Level))
 }
 
-/// `funnel_match(window, [mode,] time, step1, …) → STRUCT<level INT, times LIST>`: in mode
-/// `ordered`, `times` has one entry for each step reached; in mode `loose`, one for each step.
+/// `funnel_match(window, [mode,] [options,] time, step1, …) → STRUCT<level INT, times LIST, …>`: in
+/// mode `ordered`, `times` has one entry for each step reached; in mode `loose`, one for each step.
 pub fn funnel_match() -> AggregateUDF {
     AggregateUDF::from(Funnel::new(Answer::Match))
 }
 
-/// `funnel_steps(window, [mode,] time, step1, …) → LIST<BOOLEAN>`: one entry for each step.
+/// `funnel_steps(window, [mode,] [options,] time, step1, …) → LIST<BOOLEAN>`: one entry for each step.
 pub fn funnel_steps() -> AggregateUDF {
     AggregateUDF::from(Funnel::new(Answer::Steps))
+}
+
+/// `funnel_state(window, [mode,] time, step1, …) → BINARY`: what must be kept of the rows so that
+/// funnels over longer stretches of time need not read them again.
+pub fn funnel_state() -> AggregateUDF {
+    AggregateUDF::from(Funnel::new(Answer::State))
 }
 
 /// Brings each history into the order of time; rows of the same time stay in theirs.
@@ -63,6 +80,11 @@ fn sort(rows: &mut [Row], offsets: &[usize]) {
             history.sort_by_key(|row| row.time);
         }
     }
+}
+
+fn types_of(arguments: &[FieldRef]) -> Vec<DataType> {
+    let types = arguments.iter().map(|field| field.data_type().clone());
+    types.collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -81,15 +103,17 @@ impl Funnel {
         }
     }
 
+    /// What the ids of a call with these arguments are.
+    fn ids(&self, arguments: &[FieldRef]) -> Result<Option<Ids>> {
+        let types = types_of(arguments);
+        Ok(Arguments::of(self.answer, &types)?.extra()?.ids)
+    }
+
     /// The call with its constant arguments, as the physical plan knows it.
     fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {
         check::refuse_distinct(self.name(), args.is_distinct)?;
-        let types: Vec<DataType> = args
-            .expr_fields
-            .iter()
-            .map(|field| field.data_type().clone())
-            .collect();
-        Call::from_physical(self.name(), args.exprs, &types)
+        let types = types_of(args.expr_fields);
+        Call::from_physical(self.answer, args.exprs, &types)
     }
 }
 
@@ -104,14 +128,15 @@ impl AggregateUDFImpl for Funnel {
 
     /// Never fails: DataFusion would bury the message under its own. `return_type` is asked next.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let coerced = Arguments::of(self.name(), types).and_then(|arguments| arguments.coerced());
+        let coerced = Arguments::of(self.answer, types).and_then(|arguments| arguments.coerced());
         Ok(coerced.unwrap_or_else(|_| types.to_vec()))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let arguments = Arguments::of(self.name(), types)?;
+        let arguments = Arguments::of(self.answer, types)?;
         arguments.coerced()?;
-        Ok(self.answer.data_type(&arguments.axis()?.time_type()))
+        let time = arguments.axis()?.time_type();
+        Ok(self.answer.data_type(&time, &arguments.extra()?))
     }
 
     fn is_nullable(&self) -> bool {
@@ -127,10 +152,11 @@ impl AggregateUDFImpl for Funnel {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(FunnelAccumulator::new(
-            self.call(&args)?,
-            self.answer,
-        )))
+        let call = self.call(&args)?;
+        Ok(match call.extra.ids.clone() {
+            Some(ids) => Box::new(OnePile::new(RowsWithIds::new(call, ids))),
+            None => Box::new(FunnelAccumulator::new(call, self.answer)),
+        })
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
@@ -141,11 +167,18 @@ impl AggregateUDFImpl for Funnel {
         &self,
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(FunnelGroups::new(self.call(&args)?, self.answer)))
+        let call = self.call(&args)?;
+        Ok(match call.extra.ids.clone() {
+            Some(ids) => Box::new(Piles::new(RowsWithIds::new(call, ids))),
+            None => Box::new(FunnelGroups::new(call, self.answer)),
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        rows::state_fields(args.name)
+        match self.ids(args.input_fields)? {
+            Some(ids) => Ok(piles::state_fields(args.name, ids.row_type())),
+            None => rows::state_fields(args.name),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, StructArray,
-};
-use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::logical_expr::{DocSection, Documentation};
 use funnel_match::{Matcher, Pattern, Row};
 
-use super::axis::Axis;
 use super::call::Call;
+use super::matched::Extra;
+use super::{matched, state};
 
 pub(super) const SECTION: DocSection = DocSection {
     include: true,
@@ -29,6 +28,8 @@ pub(super) enum Answer {
     Match,
     /// `funnel_steps`
     Steps,
+    /// `funnel_state`
+    State,
     /// `sequence_match`
     SequenceMatch,
     /// `sequence_count`
@@ -41,16 +42,18 @@ impl Answer {
             Self::Level => "window_funnel",
             Self::Match => "funnel_match",
             Self::Steps => "funnel_steps",
+            Self::State => "funnel_state",
             Self::SequenceMatch => "sequence_match",
             Self::SequenceCount => "sequence_count",
         }
     }
 
-    pub(super) fn data_type(self, time: &DataType) -> DataType {
+    pub(super) fn data_type(self, time: &DataType, extra: &Extra) -> DataType {
         match self {
             Self::Level => DataType::Int32,
-            Self::Match => DataType::Struct(match_fields(time)),
+            Self::Match => DataType::Struct(extra.fields(time)),
             Self::Steps => DataType::List(step_item()),
+            Self::State => DataType::Binary,
             Self::SequenceMatch => DataType::Boolean,
             Self::SequenceCount => DataType::Int64,
         }
@@ -71,7 +74,8 @@ impl Answer {
                 let levels = histories.map(|history| number(matcher.level(history)));
                 Ok(Arc::new(levels.collect::<Result<Int32Array>>()?))
             }
-            Self::Match => matches(matcher, call.axis, histories),
+            Self::Match => matched::matches(matcher, call, rows, offsets, None),
+            Self::State => state::states(&call.spec, call.axis, histories),
             Self::SequenceMatch => {
                 let pattern = pattern_of(call)?;
                 let found: BooleanArray = histories
@@ -120,9 +124,19 @@ impl Answer {
             ),
             Self::Match => (
                 "The level, and when each step was reached. Mode ordered: one time for each step \
-                 reached. Mode loose: one entry for each step, NULL where it was not reached.",
+                 reached. Mode loose: one entry for each step, NULL where it was not reached. With \
+                 the ids of rows also `ids`, with option `as_of` also `state`, with option `count` \
+                 also `attempts` and `completions`.",
                 "SELECT m['level'], m['times'][1] FROM (SELECT funnel_match(NULL, 'loose', \
                  event_time, event_type = 'chat_requested') AS m FROM events GROUP BY visitor_id)",
+            ),
+            Self::State => (
+                "What must be kept of the rows of a stretch of time so that funnels over longer \
+                 stretches need not read them again; see funnel_merge and funnel_level. Modes \
+                 ordered and ordered,increase.",
+                "SELECT visitor_id, funnel_state(INTERVAL '1 hour', event_time, event_type = \
+                 'engagement_impression', event_type = 'engagement_click') AS state FROM events \
+                 GROUP BY visitor_id",
             ),
             _ => (
                 "One entry for each step: was it reached?",
@@ -131,8 +145,13 @@ impl Answer {
             ),
         };
         let name = self.function();
-        let syntax = format!("{name}(window, [mode,] time, step1, step2, …)");
-        Documentation::builder(SECTION, description, syntax)
+        let options = if self == Self::State {
+            ""
+        } else {
+            "[options,] "
+        };
+        let syntax = format!("{name}(window, [mode,] {options}time, step1, step2, …)");
+        let documentation = Documentation::builder(SECTION, description, syntax)
             .with_sql_example(format!("```sql\n> {example};\n```"))
             .with_argument(
                 "window",
@@ -146,10 +165,19 @@ impl Answer {
             )
             .with_argument(
                 "time",
-                "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored.",
+                "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored. In funnel_match \
+                 also named_struct('time', …, 'id', …[, 'sequence', …]).",
             )
-            .with_argument("step1, step2, …", "1 to 64 conditions. NULL is false.")
-            .build()
+            .with_argument("step1, step2, …", "1 to 64 conditions. NULL is false.");
+        match self {
+            Self::State => documentation,
+            _ => documentation.with_argument(
+                "options",
+                "named_struct('entry', …, 'max_gap', …, 'reuse', …, 'bound', …), all optional; in \
+                 funnel_match also 'count' and 'as_of'.",
+            ),
+        }
+        .build()
     }
 
     fn sequence_documentation(self) -> Documentation {
@@ -185,47 +213,10 @@ fn pattern_of(call: &Call) -> Result<&Pattern> {
     Ok(pattern)
 }
 
-/// `STRUCT<level, times>` for each history.
-fn matches<'a>(
-    matcher: &mut Matcher,
-    axis: Axis,
-    histories: impl Iterator<Item = &'a [Row]>,
-) -> Result<ArrayRef> {
-    let (mut levels, mut lengths) = (Vec::new(), Vec::new());
-    let (mut ticks, mut present, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for history in histories {
-        levels.push(number(matcher.trace(history, &mut times))?);
-        lengths.push(times.len());
-        ticks.extend(times.iter().map(|time| time.unwrap_or_default()));
-        present.extend(times.iter().map(Option::is_some));
-    }
-    let nulls = Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
-    let item = time_item(&axis.time_type());
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    let times = ListArray::try_new(item, offsets, axis.times(ticks, nulls)?, None)?;
-    let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(levels)), Arc::new(times)];
-    Ok(Arc::new(StructArray::try_new(
-        match_fields(&axis.time_type()),
-        columns,
-        None,
-    )?))
-}
-
-fn match_fields(time: &DataType) -> Fields {
-    Fields::from(vec![
-        Field::new("level", DataType::Int32, false),
-        Field::new("times", DataType::List(time_item(time)), false),
-    ])
-}
-
-fn time_item(time: &DataType) -> FieldRef {
-    Arc::new(Field::new_list_field(time.clone(), true))
-}
-
 pub(super) fn step_item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Boolean, true))
 }
 
-fn number(level: usize) -> Result<i32> {
+pub(super) fn number(level: usize) -> Result<i32> {
     i32::try_from(level).map_err(|_| exec_datafusion_err!("funnel level {level} is out of range"))
 }

@@ -42,6 +42,17 @@ impl Axis {
         }
     }
 
+    /// A type of columns on this axis.
+    pub(super) fn column_type(self) -> DataType {
+        match self {
+            Self::Timestamp(unit) => DataType::Timestamp(unit, None),
+            Self::Date32 => DataType::Date32,
+            Self::Date64 => DataType::Date64,
+            Self::Int64 => DataType::Int64,
+            Self::UInt64 => DataType::UInt64,
+        }
+    }
+
     pub(super) fn is_integer(self) -> bool {
         matches!(self, Self::Int64 | Self::UInt64)
     }
@@ -69,6 +80,43 @@ impl Axis {
     /// Whole ticks in `nanos`. Rounding down loses nothing: distances are whole ticks too.
     pub(super) fn ticks_in(self, nanos: u128) -> u64 {
         u64::try_from(nanos / self.nanos_per_tick().unsigned_abs()).unwrap_or(u64::MAX)
+    }
+
+    /// A tick of this axis on another of the calendar; what is finer than its ticks is cut off.
+    pub(super) fn in_ticks_of(self, other: Self, tick: i64) -> i64 {
+        if self == other {
+            return tick;
+        }
+        let nanos = i128::from(tick) * self.nanos_per_tick();
+        let ticks = nanos.div_euclid(other.nanos_per_tick());
+        ticks.clamp(i64::MIN.into(), i64::MAX.into()) as i64 // clamped
+    }
+
+    /// The byte that stands for the unit in states; 0 is an integer's.
+    pub(super) fn unit(self) -> u8 {
+        match self {
+            Self::Int64 | Self::UInt64 => 0,
+            Self::Timestamp(TimeUnit::Second) => 1,
+            Self::Timestamp(TimeUnit::Millisecond) => 2,
+            Self::Timestamp(TimeUnit::Microsecond) => 3,
+            Self::Timestamp(TimeUnit::Nanosecond) => 4,
+            Self::Date32 => 5,
+            Self::Date64 => 6,
+        }
+    }
+
+    /// The axis of a state whose unit is this byte.
+    pub(super) fn of_unit(unit: u8) -> Option<Self> {
+        Some(match unit {
+            0 => Self::Int64,
+            1 => Self::Timestamp(TimeUnit::Second),
+            2 => Self::Timestamp(TimeUnit::Millisecond),
+            3 => Self::Timestamp(TimeUnit::Microsecond),
+            4 => Self::Timestamp(TimeUnit::Nanosecond),
+            5 => Self::Date32,
+            6 => Self::Date64,
+            _ => return None,
+        })
     }
 
     fn nanos_per_tick(self) -> i128 {

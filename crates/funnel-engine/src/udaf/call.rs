@@ -2,43 +2,65 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Fields, IntervalUnit, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions::Literal;
 use funnel_match::{Mode, Pattern, Spec};
 
+use super::answer::Answer;
 use super::axis::Axis;
 use super::check::is_condition;
+use super::matched::Extra;
+use super::{ids, options, state};
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
-/// The types of a call's arguments, told apart: the mode may be left out.
+/// The types of a call's arguments, told apart: mode and options may be left out.
 pub(super) struct Arguments<'a> {
-    function: &'a str,
+    answer: Answer,
     window: &'a DataType,
     mode: Option<&'a DataType>,
+    options: Option<&'a Fields>,
+    /// With the ids of rows a struct; see [`ids`].
     time: &'a DataType,
     steps: &'a [DataType],
 }
 
+/// The constant arguments of a call, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Constants<'a> {
+    pub(super) window: Option<&'a ScalarValue>,
+    pub(super) mode: Option<&'a ScalarValue>,
+    pub(super) options: Option<&'a ScalarValue>,
+}
+
 impl<'a> Arguments<'a> {
-    pub(super) fn of(function: &'a str, types: &'a [DataType]) -> Result<Self> {
-        let (window, mode, rest) = match types {
-            [window, mode, rest @ ..] if is_mode(mode) => (window, Some(mode), rest),
-            [window, rest @ ..] => (window, None, rest),
-            [] => return plan_err!("{}", usage(function)),
+    pub(super) fn of(answer: Answer, types: &'a [DataType]) -> Result<Self> {
+        let [window, rest @ ..] = types else {
+            return plan_err!("{}", usage(answer));
+        };
+        let (mode, rest) = match rest {
+            [mode, rest @ ..] if is_mode(mode) => (Some(mode), rest),
+            _ => (None, rest),
+        };
+        let (options, rest) = match rest {
+            [DataType::Struct(fields), rest @ ..] if fields.find(ids::TIME).is_none() => {
+                (Some(fields), rest)
+            }
+            _ => (None, rest),
         };
         let [time, steps @ ..] = rest else {
-            return plan_err!("{}", usage(function));
+            return plan_err!("{}", usage(answer));
         };
         if steps.is_empty() {
-            return plan_err!("{}", usage(function));
+            return plan_err!("{}", usage(answer));
         }
         Ok(Self {
-            function,
+            answer,
             window,
             mode,
+            options,
             time,
             steps,
         })
@@ -48,10 +70,18 @@ impl<'a> Arguments<'a> {
     pub(super) fn coerced(&self) -> Result<Vec<DataType>> {
         let mut types = vec![self.window_coerced()?];
         types.extend(self.mode.map(|_| DataType::Utf8));
-        types.push(self.time_coerced()?);
-        self.spec(Mode::default(), None)?;
+        if let Some(fields) = self.options {
+            options::check_types(self.answer, self.axis()?, fields)?;
+            types.push(DataType::Struct(fields.clone()));
+        }
+        types.push(match self.time {
+            DataType::Struct(_) => self.time.clone(),
+            _ => self.time_coerced()?,
+        });
+        self.extra()?;
+        self.spec_of(&Constants::default())?;
         for (index, step) in self.steps.iter().enumerate() {
-            is_condition(self.function, "step", index, step)?;
+            is_condition(self.answer.function(), "step", index, step)?;
             types.push(DataType::Boolean);
         }
         Ok(types)
@@ -61,26 +91,94 @@ impl<'a> Arguments<'a> {
         self.mode.is_some()
     }
 
+    /// Which argument is the options.
+    pub(super) fn options(&self) -> Option<usize> {
+        self.options.map(|_| self.time() - 1)
+    }
+
+    /// Which argument is the time; the steps follow it.
+    pub(super) fn time(&self) -> usize {
+        1 + usize::from(self.mode.is_some()) + usize::from(self.options.is_some())
+    }
+
     pub(super) fn axis(&self) -> Result<Axis> {
         let time = self.time_coerced()?;
         Axis::of(&time).ok_or_else(|| self.wrong_time())
     }
 
-    pub(super) fn spec(&self, mode: Mode, window: Option<u64>) -> Result<Spec> {
-        Spec::new(mode, self.steps.len(), window)
-            .map_err(|error| plan_datafusion_err!("{}: {error}", self.function))
+    /// What is asked for beside level and times.
+    pub(super) fn extra(&self) -> Result<Extra> {
+        let has = |key| {
+            self.options
+                .is_some_and(|fields| fields.find(key).is_some())
+        };
+        Ok(Extra {
+            ids: match self.time {
+                DataType::Struct(fields) => Some(ids::Ids::of(self.answer, fields)?),
+                _ => None,
+            },
+            state: has(options::AS_OF),
+            counts: has(options::COUNT),
+        })
+    }
+
+    /// The funnel, if all constants are known; else a funnel by which nothing is refused.
+    pub(super) fn spec_of(&self, constants: &Constants<'_>) -> Result<Spec> {
+        let function = self.answer.function();
+        let wrong = |error: &dyn std::fmt::Display| plan_datafusion_err!("{function}: {error}");
+        let axis = self.axis()?;
+        let window = constants
+            .window
+            .map(|window| window_of(function, "window", window));
+        let window = window.transpose()?.flatten();
+        let window = window.map(|window| window.ticks(axis));
+        let mode = constants.mode.map(|mode| mode_of(function, mode));
+        let mode = mode.transpose()?;
+        let all_known = constants.window.is_some()
+            && mode.is_some() == self.mode.is_some()
+            && constants.options.is_some() == self.options.is_some();
+        // A mode that has a window of its own is refused here only once the window is known.
+        let spec = Spec::new(mode.unwrap_or_default(), self.steps.len(), window);
+        let spec = spec.map_err(|error| wrong(&error))?;
+        let given = constants
+            .options
+            .map(|options| options::options_of(self.answer, axis, options))
+            .transpose()?;
+        if !all_known {
+            return Ok(spec);
+        }
+        if self.answer == Answer::State {
+            state::shape(&spec, axis)?;
+        }
+        if mode.is_some_and(Mode::depends_on_row_order) {
+            self.extra()?.check_order(function, spec.mode())?;
+        }
+        match given {
+            Some(given) => spec.with_options(given).map_err(|error| wrong(&error)),
+            None => Ok(spec),
+        }
     }
 
     fn time_coerced(&self) -> Result<DataType> {
-        time_coerced(self.time).ok_or_else(|| self.wrong_time())
+        let time = match self.time {
+            DataType::Struct(fields) => fields
+                .find(ids::TIME)
+                .map_or(self.time, |(_, time)| time.data_type()),
+            time => time,
+        };
+        match time_coerced(time).ok_or_else(|| self.wrong_time())? {
+            // The first instant of this type is one that a state cannot hold.
+            DataType::UInt64 if self.answer == Answer::State => Ok(DataType::Int64),
+            time => Ok(time),
+        }
     }
 
     fn wrong_time(&self) -> DataFusionError {
-        wrong_time(self.function, self.time)
+        wrong_time(self.answer.function(), self.time)
     }
 
     fn window_coerced(&self) -> Result<DataType> {
-        let function = self.function;
+        let function = self.answer.function();
         let integer_time = self.axis()?.is_integer();
         match self.window {
             DataType::Interval(_) | DataType::Duration(_) if integer_time => plan_err!(
@@ -139,6 +237,8 @@ pub(super) struct Call {
     pub(super) axis: Axis,
     /// Which argument is the time; the steps follow it.
     pub(super) time: usize,
+    /// What is asked for beside level and times.
+    pub(super) extra: Extra,
     /// What is looked for, in a call that looks for a pattern.
     pub(super) pattern: Option<Pattern>,
 }
@@ -161,30 +261,32 @@ impl Call {
 
     /// From the expressions of a physical plan and their types.
     pub(super) fn from_physical(
-        function: &str,
+        answer: Answer,
         exprs: &[Arc<dyn PhysicalExpr>],
         types: &[DataType],
     ) -> Result<Self> {
-        let arguments = Arguments::of(function, types)?;
-        let axis = arguments.axis()?;
-        let window = constant(exprs.first())
-            .ok_or_else(|| not_constant(function, "window"))
-            .and_then(|window| window_of(function, window))?;
-        let window = window.map(|window| match window {
-            Window::Number(ticks) => ticks,
-            Window::Nanos(nanos) => axis.ticks_in(nanos),
-        });
-        let mode = match arguments.mode {
-            None => Mode::default(),
-            Some(_) => constant(exprs.get(1))
-                .ok_or_else(|| not_constant(function, "mode"))
-                .and_then(|mode| mode_of(function, mode))?,
+        let arguments = Arguments::of(answer, types)?;
+        let known = |position: usize, argument| {
+            constant(exprs.get(position))
+                .ok_or_else(|| not_constant(answer.function(), argument))
+                .map(Some)
         };
-        let time = 1 + usize::from(arguments.has_mode());
+        let constants = Constants {
+            window: known(0, "window")?,
+            mode: match arguments.has_mode() {
+                true => known(1, "mode")?,
+                false => None,
+            },
+            options: match arguments.options() {
+                Some(position) => known(position, "options")?,
+                None => None,
+            },
+        };
         Ok(Self {
-            spec: arguments.spec(mode, window)?,
-            axis,
-            time,
+            spec: arguments.spec_of(&constants)?,
+            axis: arguments.axis()?,
+            time: arguments.time(),
+            extra: arguments.extra()?,
             pattern: None,
         })
     }
@@ -195,16 +297,29 @@ pub(super) enum Window {
     Nanos(u128),
 }
 
-/// The window; `None` is unbounded.
-pub(super) fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Window>> {
+impl Window {
+    pub(super) fn ticks(self, axis: Axis) -> u64 {
+        match self {
+            Self::Number(ticks) => ticks,
+            Self::Nanos(nanos) => axis.ticks_in(nanos),
+        }
+    }
+}
+
+/// The window, or another `argument` that is a length of time; `None` is unbounded.
+pub(super) fn window_of(
+    function: &str,
+    argument: &str,
+    value: &ScalarValue,
+) -> Result<Option<Window>> {
     let negative =
-        || plan_datafusion_err!("{function}: `window` must not be negative, found {value}");
+        || plan_datafusion_err!("{function}: `{argument}` must not be negative, found {value}");
     match value {
         value if value.is_null() => Ok(None),
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {
             if interval.months != 0 {
                 return plan_err!(
-                    "{function}: `window` must not contain months or years, whose length varies; \
+                    "{function}: `{argument}` must not contain months or years, whose length varies; \
                      write days, for example INTERVAL '30 days'"
                 );
             }
@@ -218,7 +333,9 @@ pub(super) fn window_of(function: &str, value: &ScalarValue) -> Result<Option<Wi
             .map(|number| Some(Window::Number(number)))
             .map_err(|_| negative()),
         other => {
-            plan_err!("{function}: `window` must be an INTERVAL or a whole number, found {other}")
+            plan_err!(
+                "{function}: `{argument}` must be an INTERVAL or a whole number, found {other}"
+            )
         }
     }
 }
@@ -244,7 +361,8 @@ pub(super) fn not_constant(function: &str, argument: &str) -> DataFusionError {
     plan_datafusion_err!("{function}: `{argument}` must be a constant, the same for all rows")
 }
 
-fn usage(function: &str) -> String {
+fn usage(answer: Answer) -> String {
+    let function = answer.function();
     format!(
         "{function} needs a window, a time and a step: {function}(window, mode, time, step1, …)"
     )

@@ -13,7 +13,10 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFunctionD
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use super::call::{Arguments, mode_of, not_constant, window_of};
+use super::answer::Answer;
+use super::call::{Arguments, Constants, not_constant};
+use super::level::{self, FunnelLevel};
+use super::merge::Merge;
 use super::sequence::pattern_of;
 use super::{Funnel, Sequence};
 
@@ -49,10 +52,21 @@ fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
             }
             WindowFunctionDefinition::WindowUDF(_) => return Ok(()),
         },
+        Expr::ScalarFunction(call) if call.func.inner().is::<FunnelLevel>() => {
+            let schema = merge_schema(&node.inputs());
+            if let [_, window] = call.args.as_slice()
+                && let Some(window) = constant(call.func.name(), "window", window, &schema)?
+            {
+                level::check_window(&window)?;
+            }
+            return Ok(());
+        }
         _ => return Ok(()),
     };
-    let is_sequence = function.inner().is::<Sequence>();
-    if !is_sequence && !function.inner().is::<Funnel>() {
+    let inner = function.inner();
+    let funnel = inner.downcast_ref::<Funnel>();
+    let is_sequence = inner.is::<Sequence>();
+    if funnel.is_none() && !is_sequence && !inner.is::<Merge>() {
         return Ok(());
     }
     let function = function.name();
@@ -62,24 +76,39 @@ fn check(expr: &Expr, node: &LogicalPlan) -> Result<()> {
         .iter()
         .map(|arg| arg.get_type(&schema))
         .collect::<Result<Vec<_>>>()?;
-    if is_sequence {
-        if let Some(pattern) = args.first()
-            && let Some(pattern) = constant(function, "pattern", pattern, &schema)?
-        {
-            pattern_of(function, &pattern, &types)?;
-        }
-        return Ok(());
+    if let Some(funnel) = funnel {
+        return check_funnel(funnel.answer, args, &types, &schema);
     }
-    let has_mode = Arguments::of(function, &types)?.has_mode();
-    if let [window, mode, ..] = args.as_slice() {
-        if let Some(window) = constant(function, "window", window, &schema)? {
-            window_of(function, &window)?;
-        }
-        if has_mode && let Some(mode) = constant(function, "mode", mode, &schema)? {
-            let mode = mode_of(function, &mode)?;
-            Arguments::of(function, &types)?.spec(mode, None)?;
-        }
+    if is_sequence
+        && let Some(pattern) = args.first()
+        && let Some(pattern) = constant(function, "pattern", pattern, &schema)?
+    {
+        pattern_of(function, &pattern, &types)?;
     }
+    Ok(())
+}
+
+fn check_funnel(
+    answer: Answer,
+    args: &[Expr],
+    types: &[DataType],
+    schema: &DFSchema,
+) -> Result<()> {
+    let arguments = Arguments::of(answer, types)?;
+    let value = |position: Option<usize>, argument| -> Result<Option<ScalarValue>> {
+        match position.and_then(|position| args.get(position)) {
+            Some(arg) => constant(answer.function(), argument, arg, schema),
+            None => Ok(None),
+        }
+    };
+    let window = value(Some(0), "window")?;
+    let mode = value(arguments.has_mode().then_some(1), "mode")?;
+    let options = value(arguments.options(), "options")?;
+    arguments.spec_of(&Constants {
+        window: window.as_ref(),
+        mode: mode.as_ref(),
+        options: options.as_ref(),
+    })?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::axis::Axis;
 use super::call::Call;
 use super::groups::FunnelGroups;
+use super::matched::Extra;
 
 const STEPS: usize = 3;
 const GROUPS: usize = 5;
@@ -52,6 +53,7 @@ fn calls() -> impl Strategy<Value = Call> {
         spec: Spec::new(mode, STEPS, window).unwrap(),
         axis: Axis::Int64,
         time: 0,
+        extra: Extra::default(),
         pattern: None,
     })
 }
@@ -105,7 +107,7 @@ fn expected(call: &Call, answer: Answer, rows: &[Input]) -> ArrayRef {
                 let ticks: Vec<_> = times.iter().map(|time| ScalarValue::Int64(*time)).collect();
                 let times = ScalarValue::new_list_nullable(&ticks, &DataType::Int64);
                 let level = ScalarValue::from(level).to_array().unwrap();
-                let fields = match answer.data_type(&DataType::Int64) {
+                let fields = match answer.data_type(&DataType::Int64, &Extra::default()) {
                     DataType::Struct(fields) => fields,
                     other => panic!("a match is a struct, not {other}"),
                 };
@@ -267,6 +269,7 @@ fn size_follows_the_rows_that_are_kept() {
         spec: Spec::new(Mode::Ordered, STEPS, None).unwrap(),
         axis: Axis::Int64,
         time: 0,
+        extra: Extra::default(),
         pattern: None,
     };
     let row = |step| Input {

@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::axis::Axis;
 use super::call::{Call, constant, not_constant, time_coerced, wrong_time};
 use super::groups::FunnelGroups;
+use super::matched::Extra;
 use super::{check, rows};
 
 /// `sequence_match(pattern, time, c1, …) → BOOLEAN`: is the pattern found among the rows?
@@ -63,6 +64,7 @@ impl Sequence {
             spec,
             axis,
             time: 1,
+            extra: Extra::default(),
             pattern: Some(pattern),
         })
     }
@@ -148,7 +150,7 @@ impl AggregateUDFImpl for Sequence {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         coerced(self.name(), types)?;
-        Ok(self.answer.data_type(&DataType::Null))
+        Ok(self.answer.data_type(&DataType::Null, &Extra::default()))
     }
 
     fn is_nullable(&self) -> bool {

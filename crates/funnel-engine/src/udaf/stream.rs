@@ -47,7 +47,10 @@ impl StreamCall {
             .iter()
             .map(|argument| argument.data_type(input))
             .collect::<Result<Vec<_>>>()?;
-        let call = Call::from_physical(aggregate.fun().name(), &arguments, &types)?;
+        let call = Call::from_physical(funnel.answer, &arguments, &types)?;
+        if call.extra.ids.is_some() {
+            return Ok(None);
+        }
         let steps = arguments.get(call.time + 1..).unwrap_or_default();
         Ok(Some(Self {
             name: aggregate.name().to_owned(),

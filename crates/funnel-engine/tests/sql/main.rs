@@ -4,11 +4,15 @@
 
 mod arguments;
 mod clickhouse;
+mod fuzz;
 mod hashed;
+mod ids;
 mod local_time;
+mod options;
 mod oracle;
 mod session;
 mod sorted;
+mod state;
 mod types;
 
 use datafusion::arrow::array::RecordBatch;
@@ -40,4 +44,12 @@ async fn text(session: &SessionContext, sql: &str) -> String {
             .join(" | ")
     };
     rows.map(cells).collect::<Vec<_>>().join("\n")
+}
+
+/// The message of the error that `sql` ends with, however far it gets.
+async fn error(session: &SessionContext, sql: &str) -> String {
+    match run(session, sql).await {
+        Ok(_) => panic!("{sql}\nhas an answer"),
+        Err(error) => error.find_root().to_string(),
+    }
 }

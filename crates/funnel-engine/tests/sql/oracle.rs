@@ -15,17 +15,17 @@ use funnel_match::{Mode, Row, Spec, reference};
 use crate::{run, text};
 
 /// A small generator (xorshift): the same table in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % bound
     }
 
-    fn int(&mut self, bound: i64) -> i64 {
+    pub(crate) fn int(&mut self, bound: i64) -> i64 {
         i64::try_from(self.below(bound.unsigned_abs())).unwrap()
     }
 }
@@ -49,7 +49,7 @@ fn one_step_a_row(seed: u64, rows: usize, keys: i64) -> RecordBatch {
 }
 
 /// Seven rows a key, any of which may satisfy several steps.
-fn several_steps_a_row(seed: u64, keys: i64) -> RecordBatch {
+pub(crate) fn several_steps_a_row(seed: u64, keys: i64) -> RecordBatch {
     let mut random = Random(seed);
     let mut k: Vec<i64> = (0..keys).flat_map(|key| [key; 7]).collect();
     let rows = k.len();
@@ -68,7 +68,11 @@ fn several_steps_a_row(seed: u64, keys: i64) -> RecordBatch {
 }
 
 /// A session in which table `t` has the rows of `batch`, dealt out to partitions.
-fn session_of(batch: &RecordBatch, partitions: usize, batch_rows: usize) -> SessionContext {
+pub(crate) fn session_of(
+    batch: &RecordBatch,
+    partitions: usize,
+    batch_rows: usize,
+) -> SessionContext {
     let session = SessionBuilder::new()
         .target_partitions(partitions)
         .batch_size(batch_rows)
@@ -144,6 +148,47 @@ async fn levels_equal_those_of_plain_sql() {
 }
 
 #[tokio::test]
+async fn default_of_clickhouse_is_that_of_nested_windows() {
+    let mut seen = BTreeSet::new();
+    for seed in 1..=12 {
+        let session = session_of(&several_steps_a_row(seed, 60), 3, 16);
+        for window in [0, 1, 3, 9] {
+            let rows = "(SELECT * FROM t WHERE a IS NOT NULL AND b IS NOT NULL AND c IS NOT NULL)";
+            let over = "OVER (PARTITION BY k ORDER BY t)";
+            let nested = format!(
+                "SELECT k, CASE WHEN max(e3) IS NOT NULL THEN 3 WHEN max(e2) IS NOT NULL THEN 2
+                                WHEN max(e1) IS NOT NULL THEN 1 ELSE 0 END AS level
+                 FROM (SELECT *, max(CASE WHEN c AND t <= e2 + {window} THEN e2 END) {over} AS e3
+                 FROM (SELECT *, max(CASE WHEN b AND t <= e1 + {window} THEN e1 END) {over} AS e2
+                 FROM (SELECT *, max(CASE WHEN a THEN t END) {over} AS e1 FROM {rows})))
+                 GROUP BY k ORDER BY k"
+            );
+            let ours = format!(
+                "SELECT k, window_funnel({window}, 'ch:default', t, a, b, c) AS level
+                 FROM t GROUP BY k HAVING count(*) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL
+                                                             AND c IS NOT NULL) > 0 ORDER BY k"
+            );
+            let expected = text(&session, &nested).await;
+            assert_eq!(
+                text(&session, &ours).await,
+                expected,
+                "seed {seed}, window {window}"
+            );
+            seen.extend(
+                expected
+                    .lines()
+                    .filter_map(|line| line.split(" | ").nth(1)?.parse::<u32>().ok()),
+            );
+        }
+    }
+    assert_eq!(
+        seen,
+        BTreeSet::from([0, 1, 2, 3]),
+        "the tables show every level"
+    );
+}
+
+#[tokio::test]
 async fn partitions_and_batch_sizes_change_nothing() {
     let batch = one_step_a_row(11, 300, 25);
     let expected = text(&session_of(&batch, 1, 8192), &ours(Some(5))).await;
@@ -203,7 +248,7 @@ async fn levels_and_times_equal_exhaustive_search() {
     }
 }
 
-fn history(batch: &RecordBatch, key: i64) -> Vec<Row> {
+pub(crate) fn history(batch: &RecordBatch, key: i64) -> Vec<Row> {
     let of_key = |row: &usize| batch["k"].as_primitive::<Int64Type>().value(*row) == key;
     let row = |row: usize| {
         let satisfies =

@@ -9,11 +9,12 @@ use crate::{run, text};
 async fn every_function_is_known_and_documented() {
     let session = SessionBuilder::new().build().unwrap();
     let sql = "SELECT DISTINCT routine_name FROM information_schema.routines
-        WHERE routine_name IN ('window_funnel', 'funnel_match', 'funnel_steps', 'local_date',
-                               'local_hour', 'retention', 'sequence_count',
-                               'sequence_match') ORDER BY 1";
-    let expected = "funnel_match\nfunnel_steps\nlocal_date\nlocal_hour\nretention\n\
-                    sequence_count\nsequence_match\nwindow_funnel";
+        WHERE routine_name IN ('window_funnel', 'funnel_match', 'funnel_steps', 'funnel_state',
+                               'funnel_merge', 'funnel_level', 'local_date', 'local_hour',
+                               'retention', 'sequence_count', 'sequence_match') ORDER BY 1";
+    let expected = "funnel_level\nfunnel_match\nfunnel_merge\nfunnel_state\nfunnel_steps\n\
+                    local_date\nlocal_hour\nretention\nsequence_count\nsequence_match\n\
+                    window_funnel";
     assert_eq!(text(&session, sql).await, expected);
     for function in funnel_engine::aggregate_functions() {
         let documentation = function.documentation().unwrap();
