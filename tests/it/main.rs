@@ -9,5 +9,6 @@ mod golden;
 mod group;
 mod independent;
 mod simulation;
+mod slt;
 mod start_rules;
 mod truth;
