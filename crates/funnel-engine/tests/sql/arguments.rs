@@ -27,7 +27,7 @@ async fn refusal(session: &SessionContext, call: &str) -> String {
 }
 
 /// Every refusal begins with the function's name and contains what stands beside it.
-async fn check(cases: &[(&str, &str)]) {
+pub(crate) async fn check(cases: &[(&str, &str)]) {
     let session = session();
     for (call, expected) in cases {
         let message = refusal(&session, call).await;

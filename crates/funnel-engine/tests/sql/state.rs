@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::Int32Type;
 
+use crate::arguments::check;
 use crate::oracle::{Random, session_of};
 use crate::{error, run, session, text};
 
@@ -231,8 +232,7 @@ async fn window_is_the_one_that_the_state_was_made_with() {
 
 #[tokio::test]
 async fn other_calls_are_refused_while_planning() {
-    let session = session();
-    let cases = [
+    check(&[
         (
             "funnel_state(NULL, 'loose', 1, true)",
             "funnel_state: `mode`: there is no funnel state for mode 'loose'",
@@ -261,18 +261,8 @@ async fn other_calls_are_refused_while_planning() {
         ("funnel_merge()", "funnel_merge takes a state"),
         ("funnel_level(1)", "funnel_level: `state` must be BINARY"),
         ("funnel_level()", "funnel_level takes a state and a window"),
-    ];
-    for (call, expected) in cases {
-        let planned = match session.sql(&format!("SELECT {call}")).await {
-            Ok(query) => query.create_physical_plan().await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        let message = planned.unwrap_err().find_root().to_string();
-        assert!(
-            message.contains(expected),
-            "{call}\nfound:    {message}\nexpected: {expected}"
-        );
-    }
+    ])
+    .await;
 }
 
 #[tokio::test]
