@@ -72,7 +72,10 @@ async fn check(file: &Path) -> Vec<String> {
         ..QueryOptions::default()
     };
     let session = QuerySession::without_lake(options).expect("a session");
-    let (mut wrong, mut lines) = (Vec::new(), text.lines().map(str::to_owned).collect::<Vec<_>>());
+    let (mut wrong, mut lines) = (
+        Vec::new(),
+        text.lines().map(str::to_owned).collect::<Vec<_>>(),
+    );
     // From the last, so that the positions of the others stay.
     let mut found = Vec::new();
     for record in &records {
@@ -118,7 +121,11 @@ fn records(text: &str) -> Vec<Record> {
         }
         let line = at;
         let mut until = |end: fn(&str) -> bool| {
-            let part: Vec<&str> = lines[at..].iter().copied().take_while(|line| !end(line)).collect();
+            let part: Vec<&str> = lines[at..]
+                .iter()
+                .copied()
+                .take_while(|line| !end(line))
+                .collect();
             at += part.len() + 1;
             part
         };
@@ -162,12 +169,18 @@ async fn answer(session: &QuerySession, record: &Record, dir: &Path) -> Vec<Stri
     }
     if let Some(batch) = batches.first() {
         let schema = batch.schema();
-        let found: String = schema.fields().iter().map(|field| letter(field.data_type())).collect();
+        let found: String = schema
+            .fields()
+            .iter()
+            .map(|field| letter(field.data_type()))
+            .collect();
         if found != types {
             lines.insert(0, format!("columns are of types {found}, not {types}"));
         }
     }
-    let text = lines.join("\n").replace(dir.trim_start_matches('/'), "$DIR");
+    let text = lines
+        .join("\n")
+        .replace(dir.trim_start_matches('/'), "$DIR");
     text.lines().map(str::to_owned).collect()
 }
 

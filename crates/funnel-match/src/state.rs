@@ -245,9 +245,7 @@ impl SegmentState {
         let earliest = earliest.iter().filter(|time| **time != NEVER);
         let mut times = latest.chain(earliest);
         match self.span {
-            Some((first, last)) => {
-                first <= last && times.all(|time| (first..=last).contains(time))
-            }
+            Some((first, last)) => first <= last && times.all(|time| (first..=last).contains(time)),
             None => times.next().is_none(),
         }
     }

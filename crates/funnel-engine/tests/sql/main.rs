@@ -34,7 +34,11 @@ async fn text(session: &SessionContext, sql: &str) -> String {
     let batches = run(session, sql)
         .await
         .unwrap_or_else(|error| panic!("{sql}\n{error}"));
-    let table = pretty_format_batches(&batches).unwrap().to_string();
+    table(&batches)
+}
+
+fn table(batches: &[RecordBatch]) -> String {
+    let table = pretty_format_batches(batches).unwrap().to_string();
     let rows = table.lines().filter(|line| line.starts_with('|')).skip(1);
     let cells = |row: &str| {
         row.trim_matches('|')
