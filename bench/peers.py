@@ -90,7 +90,9 @@ for line in str(database.query(sys.stdin.read(), "JSONEachRow")).splitlines():
 
 DUCKDB = """
 import json, sys, duckdb
-for level, visitors in duckdb.connect().execute(sys.stdin.read()).fetchall():
+database = duckdb.connect()
+database.execute("SET enable_progress_bar = false")
+for level, visitors in database.execute(sys.stdin.read()).fetchall():
     print(json.dumps({"level": level, "visitors": visitors}))
 """
 

@@ -2,7 +2,7 @@
 //! share, rows are kept as time and steps, and every key is matched once, at the end.
 //!
 //! ```text
-//! batches → hash of the key → 64 partitions: key → number, (number, time, steps) in blocks
+//! batches → by hash of the key → 256 partitions: key → number, (number, time, steps) in blocks
 //!                                   ↓ all read; a partition at a time
 //!                              rows by number, each run by time → kernel → (key, answer)
 //! ```

@@ -81,6 +81,17 @@ impl Gathered {
         }
     }
 
+    /// Takes all rows of `other`, of the same call; `groups` are the groups here by those there.
+    pub(crate) fn append(&mut self, other: &mut Self, groups: &[u32]) {
+        match (&mut self.rows, &mut other.rows) {
+            (Blocks::Bytes(blocks), Blocks::Bytes(others)) => append(blocks, others, groups),
+            (Blocks::Shorts(blocks), Blocks::Shorts(others)) => append(blocks, others, groups),
+            (Blocks::Words(blocks), Blocks::Words(others)) => append(blocks, others, groups),
+            // The width is that of the call's steps, here as there.
+            _ => debug_assert!(false, "rows of another call"),
+        }
+    }
+
     /// One answer for each of `groups` groups.
     pub(crate) fn answers(self, call: &StreamCall, groups: usize) -> Result<ArrayRef> {
         each_block!(self.rows, blocks => answered(blocks, call, groups))
@@ -207,6 +218,18 @@ fn push<'a, M: Copy + Default + PartialEq>(
                 to = block(blocks);
             }
             to.push(*group, *time, *mask);
+        }
+    }
+}
+
+fn append<M: Copy>(blocks: &mut Vec<Block<M>>, others: &mut Vec<Block<M>>, groups: &[u32]) {
+    let mut to = block(blocks);
+    for other in others.drain(..) {
+        for ((group, time), mask) in other.groups.iter().zip(&other.times).zip(&other.masks) {
+            if to.masks.len() == BLOCK_ROWS {
+                to = block(blocks);
+            }
+            to.push(groups[*group as usize], *time, *mask);
         }
     }
 }

@@ -15,11 +15,15 @@ use futures::StreamExt;
 
 use super::HashedFunnelExec;
 use super::keys::Codec;
-use super::partition::{Input, Partition};
+use super::partition::{Input, Partition, Waiting};
 use crate::exec::{FunnelParts, runs};
 
-/// As many parts that each stays near the caches, and is small if it has to come back from disk.
-pub(super) const PARTITIONS: usize = 64;
+/// So many parts that the table of each fits the caches, with some ten million keys in all.
+pub(super) const PARTITIONS: usize = 256;
+/// Rows of a reader that wait before a partition takes them: more than its table has cache lines, so
+/// that each line is fetched less than once a row.
+const WAITING_ROWS: usize = 16 * 1024;
+
 const PARTITION_SHIFT: u32 = u64::BITS - PARTITIONS.trailing_zeros();
 
 /// The hash of a key is the same everywhere.
@@ -92,6 +96,8 @@ pub(super) async fn build(node: HashedFunnelExec, context: Arc<TaskContext>) -> 
             built: Arc::clone(&built),
             order: Vec::new(),
             hashes: Vec::new(),
+            waiting: (0..PARTITIONS).map(|_| Waiting::default()).collect(),
+            waiting_bytes: 0,
         };
         readers.spawn(reader.read(input));
     }
@@ -112,6 +118,10 @@ struct Reader {
     hashes: Vec<u64>,
     /// Rows of the batch at hand, by partition.
     order: Vec<u32>,
+    /// By partition.
+    waiting: Vec<Waiting>,
+    /// What they take, as the memory pool knows it.
+    waiting_bytes: usize,
 }
 
 impl Reader {
@@ -121,7 +131,14 @@ impl Reader {
                 self.deal(&batch)?;
             }
         }
-        Ok(())
+        let grown = self.hand_over(1)?;
+        self.forget_waiting();
+        self.account(grown)
+    }
+
+    /// Gives back the room for rows that wait; none do.
+    fn forget_waiting(&mut self) {
+        self.waiting.fill_with(Waiting::default);
     }
 
     fn deal(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -144,6 +161,19 @@ impl Reader {
             hashes: &self.hashes,
             batches: &batches,
         };
+        for (partition, waiting) in self.waiting.iter_mut().enumerate() {
+            let begin = partition.checked_sub(1).map_or(0, |before| ends[before]);
+            let rows = &self.order[begin..ends[partition]];
+            if !rows.is_empty() {
+                waiting.push(&input, rows, &self.parts.calls)?;
+            }
+        }
+        let grown = self.hand_over(WAITING_ROWS)?;
+        self.account(grown)
+    }
+
+    /// Gives each partition its rows, where so many wait. Gives by how many bytes that grew.
+    fn hand_over(&mut self, rows: usize) -> Result<usize> {
         let mut grown = 0;
         // Each reader begins elsewhere, so that they seldom wait for each other.
         let turn = self
@@ -151,18 +181,31 @@ impl Reader {
             .turn
             .fetch_add(PARTITIONS / 2 + 1, Ordering::Relaxed);
         for partition in (0..PARTITIONS).map(|partition| (partition + turn) % PARTITIONS) {
-            let begin = partition.checked_sub(1).map_or(0, |before| ends[before]);
-            let rows = &self.order[begin..ends[partition]];
-            if !rows.is_empty() {
+            let waiting = &mut self.waiting[partition];
+            if waiting.len() >= rows {
                 let mut partition = self.built.lock(partition);
-                grown += partition.add(&input, rows, &self.parts.calls)?;
+                grown += partition.take(waiting, &self.parts.calls)?;
             }
         }
+        Ok(grown)
+    }
+
+    /// Tells the memory pool by how much partitions grew, and what waits; makes room if it must.
+    fn account(&mut self, grown: usize) -> Result<()> {
+        let waiting = self.waiting.iter().map(Waiting::size).sum();
+        self.built
+            .release(self.waiting_bytes.saturating_sub(waiting));
+        let grown = grown + waiting.saturating_sub(self.waiting_bytes);
+        self.waiting_bytes = waiting;
         match self.built.memory.try_grow(grown) {
             Ok(()) => Ok(()),
             Err(DataFusionError::ResourcesExhausted(why)) => {
                 // What was not granted is given back with the rest.
                 self.built.memory.grow(grown);
+                let handed_over = self.hand_over(1)?;
+                self.built.memory.grow(handed_over);
+                self.forget_waiting();
+                self.built.release(std::mem::take(&mut self.waiting_bytes));
                 if self.built.spill(&self.context)? < grown {
                     return Err(DataFusionError::ResourcesExhausted(why));
                 }

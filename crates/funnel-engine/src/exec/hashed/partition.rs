@@ -1,6 +1,7 @@
 //! One part of the keys, chosen by their hash, with all their rows.
 
 use std::io::Write;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
@@ -10,7 +11,7 @@ use datafusion::execution::spill_file::SpillFile;
 use futures::StreamExt;
 
 use super::keys::{Codec, Encoded};
-use super::spill::{read_keys, write_keys};
+use super::spill::{Bytes, read_keys, too_many_groups, write_keys};
 use super::table::Table;
 use crate::udaf::{Batch, Gathered, StreamCall};
 
@@ -34,6 +35,21 @@ impl std::fmt::Debug for Partition {
     }
 }
 
+/// Rows of one reader that wait to be taken by a partition: many at a time, so that its table stays
+/// in the caches while they are looked up.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// The lower half of each hash; the partition is of the upper.
+    hashes: Vec<u32>,
+    keys: Bytes,
+    /// The rows without a key, in their order.
+    nulls: Vec<u32>,
+    /// By call; the group of a row is its position here.
+    rows: Vec<Gathered>,
+    /// The positions of the rows that are being taken.
+    positions: Vec<u32>,
+}
+
 /// A batch that is dealt out to partitions.
 pub(super) struct Input<'a> {
     pub(super) keys: &'a Encoded,
@@ -42,28 +58,66 @@ pub(super) struct Input<'a> {
     pub(super) batches: &'a [Batch],
 }
 
-impl Partition {
-    /// Takes the rows at these positions. Gives by how many bytes it grew.
-    pub(super) fn add(
+impl Waiting {
+    /// Takes the rows at these positions.
+    pub(super) fn push(
         &mut self,
         input: &Input<'_>,
         rows: &[u32],
         calls: &[StreamCall],
-    ) -> Result<usize> {
+    ) -> Result<()> {
+        if self.rows.is_empty() {
+            self.rows = calls.iter().map(Gathered::new).collect();
+        }
+        self.positions.clear();
+        for row in rows {
+            let row = *row as usize;
+            let key = input.keys.get(row);
+            let at = self.keys.push(key.unwrap_or_default());
+            let at = at.ok_or_else(too_many_groups)?;
+            if key.is_none() {
+                self.nulls.push(at);
+            }
+            self.hashes.push(input.hashes[row] as u32);
+            self.positions.push(at);
+        }
+        for (kept, batch) in self.rows.iter_mut().zip(input.batches) {
+            kept.push(batch, rows, &self.positions);
+        }
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn size(&self) -> usize {
+        let rows = self.rows.iter().map(Gathered::size).sum::<usize>();
+        self.hashes.capacity() * size_of::<u32>() + self.keys.size() + rows
+    }
+}
+
+impl Partition {
+    /// Takes the rows that wait. Gives by how many bytes it grew.
+    pub(super) fn take(&mut self, waiting: &mut Waiting, calls: &[StreamCall]) -> Result<usize> {
         let before = self.size();
         if self.rows.is_empty() {
             self.rows = calls.iter().map(Gathered::new).collect();
         }
+        let mut nulls = waiting.nulls.iter().peekable();
         self.numbers.clear();
-        for row in rows {
-            let row = *row as usize;
-            let hash = input.hashes[row] as u32; // The lower half; the partition is of the upper.
-            let number = self.table.number(hash, input.keys.get(row))?;
-            self.numbers.push(number);
+        for (at, hash) in (0..).zip(&waiting.hashes) {
+            let is_null = nulls.next_if_eq(&&at).is_some();
+            let key = (!is_null).then(|| waiting.keys.get(at));
+            self.numbers.push(self.table.number(*hash, key)?);
         }
-        for (kept, batch) in self.rows.iter_mut().zip(input.batches) {
-            kept.push(batch, rows, &self.numbers);
+        for (kept, rows) in self.rows.iter_mut().zip(&mut waiting.rows) {
+            kept.append(rows, &self.numbers);
         }
+        waiting.hashes.clear();
+        waiting.keys.clear();
+        waiting.nulls.clear();
         Ok(self.size().saturating_sub(before))
     }
 

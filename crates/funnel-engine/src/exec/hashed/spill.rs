@@ -53,6 +53,13 @@ impl Bytes {
         self.count as usize
     }
 
+    /// Forgets all, but not the room for them.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.count = 0;
+    }
+
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
