@@ -27,6 +27,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -119,27 +120,24 @@ struct Answers {
     node: HashedFunnelExec,
     building: Building,
     next: usize,
-    /// What is left of the answers of one partition.
-    batch: Option<RecordBatch>,
-    /// What these answers' rows took.
+    out: BatchCoalescer,
+    /// What the rows of the last partition took.
     bytes: usize,
-    batch_rows: usize,
     metrics: BaselineMetrics,
 }
 
 impl Answers {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some(batch) = self.batch.take() {
-                let rows = batch.num_rows().min(self.batch_rows);
-                if rows < batch.num_rows() {
-                    self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
-                }
-                self.metrics.record_output(rows);
-                return Ok(Some(batch.slice(0, rows)));
+            if let Some(batch) = self.out.next_completed_batch() {
+                self.metrics.record_output(batch.num_rows());
+                return Ok(Some(batch));
             }
             if self.next >= PARTITIONS {
-                return Ok(None);
+                self.out.finish_buffered_batch()?;
+                return Ok(self.out.next_completed_batch().inspect(|batch| {
+                    self.metrics.record_output(batch.num_rows());
+                }));
             }
             let built = self.building.clone().await;
             let built = built.map_err(DataFusionError::Shared)?;
@@ -155,7 +153,8 @@ impl Answers {
             let _timer = compute.timer();
             let codec = parts.keys.then_some(&built.codec);
             if let Some(columns) = partition.answers(codec, &parts.calls)? {
-                self.batch = Some(RecordBatch::try_new(self.node.schema(), columns)?);
+                let batch = RecordBatch::try_new(self.node.schema(), columns)?;
+                self.out.push_batch(batch)?;
             }
             self.next += self.node.properties.partitioning.partition_count();
         }
@@ -219,9 +218,8 @@ impl ExecutionPlan for HashedFunnelExec {
         let answers = Answers {
             building: self.building(&context),
             next: partition,
-            batch: None,
+            out: BatchCoalescer::new(self.schema(), context.session_config().batch_size()),
             bytes: 0,
-            batch_rows: context.session_config().batch_size(),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             node: self.detached(),
         };
