@@ -1,5 +1,8 @@
 //! The options that look at an ordered funnel again: which beginning counts, and attempts.
 
+use std::ops::Range;
+
+use crate::limits::Limits;
 use crate::ordered::Ordered;
 use crate::{Entry, Row, Spec};
 
@@ -15,7 +18,8 @@ pub(crate) struct Attempts {
 impl Attempts {
     pub(crate) fn new(spec: &Spec, increase: bool) -> Self {
         let options = spec.options();
-        let machine = || Ordered::new(spec.shape(), increase).with_gaps(&options.max_gap);
+        let limits = || Limits::new(spec.steps(), &options.max_gap, &[]);
+        let machine = || Ordered::new(spec.shape(), increase).limited(limits());
         Self {
             entry: options.entry,
             ordered: machine(),
@@ -68,21 +72,24 @@ impl Attempts {
         }
     }
 
-    /// How many attempts there are, and how many of them are complete.
-    pub(crate) fn count(&mut self, rows: &[Row], steps: usize) -> (usize, usize) {
-        let (mut attempts, mut completions) = (0, 0);
-        let mut at = 0;
-        while let Some(begin) = next_entry(rows, at) {
-            attempts += 1;
-            completions += usize::from(self.single.level(&rows[begin..]) == steps);
-            at = begin + self.single.seen();
-        }
-        (attempts, completions)
+    /// Gives each attempt and how far it got.
+    pub(crate) fn each(&mut self, rows: &[Row], give: impl FnMut(Range<usize>, usize)) {
+        each(&mut self.single, rows, give);
+    }
+}
+
+/// Gives each attempt and how far it got, by a machine that knows one beginning.
+pub(crate) fn each(single: &mut Ordered, rows: &[Row], mut give: impl FnMut(Range<usize>, usize)) {
+    let mut at = 0;
+    while let Some(begin) = next_entry(rows, at) {
+        let level = single.level(&rows[begin..]);
+        at = begin + single.seen();
+        give(begin..at, level);
     }
 }
 
 /// The position of the first row of the instant of the next row of step 1.
-fn next_entry(rows: &[Row], at: usize) -> Option<usize> {
+pub(crate) fn next_entry(rows: &[Row], at: usize) -> Option<usize> {
     let entry = at + rows[at..].iter().position(|row| row.mask & 1 == 1)?;
     let same = rows[at..entry].iter().rev();
     let before = same.take_while(|row| row.time == rows[entry].time).count();

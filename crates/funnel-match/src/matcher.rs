@@ -1,11 +1,14 @@
 //! The entrance: one history in, one answer out, by the mode of the funnel.
 
+use std::ops::Range;
+
 use crate::attempts::Attempts;
 use crate::dialect::clickhouse::{self, ClickHouse, Scan};
 use crate::dialect::{doris, pinot, posthog, starrocks};
 use crate::loose::Loose;
 use crate::next::Next;
 use crate::ordered::Ordered;
+use crate::parts::{Parts, Verdict};
 use crate::unordered::Unordered;
 use crate::{Count, Mode, Spec, set};
 
@@ -33,7 +36,7 @@ pub struct Matcher {
 /// How a key ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Outcome {
-    /// The number of the last step reached; 0 if none.
+    /// The number of the last required step reached; 0 if none.
     pub level: usize,
     /// What became of the key.
     pub state: State,
@@ -41,24 +44,41 @@ pub struct Outcome {
     pub attempts: usize,
     /// How often it reached the last step; with option `count` unique, whether it did.
     pub completions: usize,
+    /// The excluded row that hit the best of the attempts that were hit; the key itself is excluded
+    /// only if its state says so.
+    pub hit: Option<Hit>,
+}
+
+/// An excluded row ended an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hit {
+    /// Its position.
+    pub row: usize,
+    /// The exclusion.
+    pub exclusion: usize,
+    /// When the attempt began.
+    pub entry: i64,
 }
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// It reached the last step.
+    /// It reached the last required step.
     Converted,
     /// It did not, and no later row can help it.
     Dropped,
     /// It did not, but the window of its furthest chain is not over at `as_of`.
     Open,
+    /// It did not, and excluded rows ended its attempts. With action `drop` it has reached no step.
+    Excluded,
 }
 
 #[derive(Debug)]
 enum Machine {
     Ordered(Ordered),
     Attempts(Box<Attempts>),
+    Parts(Parts),
     RowMany(Scan),
     Next(Next),
     Unordered(Unordered),
@@ -78,6 +98,9 @@ impl Matcher {
         let machine = match spec.mode() {
             Mode::Ordered if spec.row_many() => {
                 Machine::RowMany(Scan::new(ClickHouse::default(), shape))
+            }
+            Mode::Ordered | Mode::OrderedIncrease if spec.options().is_of_parts() => {
+                Machine::Parts(Parts::new(&spec))
             }
             Mode::Ordered | Mode::OrderedIncrease if spec.options().is_of_attempts() => {
                 let increase = spec.mode() == Mode::OrderedIncrease;
@@ -111,12 +134,13 @@ impl Matcher {
         &self.spec
     }
 
-    /// The number of the last step reached; 0 if none.
+    /// The number of the last required step reached; 0 if none.
     pub fn level(&mut self, rows: &[Row]) -> usize {
         check_order(rows);
         match &mut self.machine {
             Machine::Ordered(machine) => machine.level(rows),
             Machine::Attempts(machine) => machine.level(rows),
+            Machine::Parts(machine) => machine.level(rows),
             Machine::RowMany(machine) => machine.run::<false>(rows),
             Machine::Next(machine) => machine.level(rows),
             Machine::Unordered(machine) => machine.level(rows),
@@ -137,20 +161,32 @@ impl Matcher {
                 check_order(rows);
                 machine.reached(rows)
             }
+            _ if self.spec.options().optional != 0 => {
+                let mut chain = std::mem::take(&mut self.chain);
+                self.chain(rows, &mut chain);
+                let steps = (0..chain.len()).filter(|step| chain[*step].is_some());
+                let reached = steps.fold(0, |reached, step| reached | 1 << step);
+                self.chain = chain;
+                reached
+            }
             _ => first_steps(self.level(rows)),
         }
     }
 
     /// The level, and into `chain` the positions in `rows` of the rows that reached each step: of
-    /// the reported chain, as many as the level says; in modes `loose`, `unordered` and
-    /// `posthog:unordered`
-    /// one entry for each step, `None` where it has no row.
+    /// the reported chain, as many as the level says; in modes `loose`, `unordered` and `posthog:`,
+    /// and with optional steps or exclusions, one entry for each step, `None` where it has no row.
     pub fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> usize {
         check_order(rows);
         chain.clear();
         let found = match &mut self.machine {
             Machine::Ordered(machine) => machine.chain(rows),
             Machine::Attempts(machine) => return machine.chain(rows, chain),
+            Machine::Parts(machine) => {
+                let verdict = machine.run(rows);
+                chain.extend(verdict.chain);
+                return verdict.level;
+            }
             Machine::RowMany(machine) => machine.chain(rows),
             Machine::ClickHouse(machine) => machine.chain(rows),
             Machine::Doris(machine) => machine.chain(rows),
@@ -186,42 +222,92 @@ impl Matcher {
 
     /// How the history ended, by the options `as_of` and `count`.
     pub fn outcome(&mut self, rows: &[Row]) -> Outcome {
-        let level = self.level(rows);
-        let state = if level == self.spec.steps() {
+        check_order(rows);
+        let verdict = match &mut self.machine {
+            Machine::Parts(machine) => machine.run(rows),
+            _ => {
+                let level = self.level(rows);
+                let (entry, hit) = self.last_run();
+                Verdict {
+                    level,
+                    excluded: hit.is_some(),
+                    hit,
+                    entry,
+                    chain: Vec::new(),
+                }
+            }
+        };
+        let level = verdict.level;
+        let state = if level == self.spec.goal() {
             State::Converted
-        } else if self.is_open() {
+        } else if verdict.excluded {
+            State::Excluded
+        } else if verdict.entry.is_some_and(|entry| self.is_open(entry)) {
             State::Open
         } else {
             State::Dropped
         };
-        let (attempts, completions) = match &mut self.machine {
-            Machine::Attempts(machine) if self.spec.options().count != Count::Unique => {
-                machine.count(rows, self.spec.steps())
-            }
-            _ => (
-                usize::from(level > 0),
-                usize::from(state == State::Converted),
-            ),
-        };
+        let counted = self.count(rows);
+        let (attempts, completions) = counted.unwrap_or((
+            usize::from(level > 0),
+            usize::from(state == State::Converted),
+        ));
         Outcome {
             level,
             state,
             attempts,
             completions,
+            hit: verdict.hit,
         }
     }
 
-    /// After a run: can a row after `as_of` continue the furthest chain?
-    fn is_open(&self) -> bool {
-        let Some(as_of) = self.spec.options().as_of else {
-            return false;
+    /// With option `count` not unique, into `attempts` the positions of the rows of each attempt:
+    /// from the instant in which it begins to where it ends. Else all rows are one.
+    pub fn attempts(&mut self, rows: &[Row], attempts: &mut Vec<Range<usize>>) {
+        check_order(rows);
+        attempts.clear();
+        match &mut self.machine {
+            Machine::Attempts(machine) if self.spec.options().count != Count::Unique => {
+                machine.each(rows, |attempt, _| attempts.push(attempt));
+            }
+            Machine::Parts(machine) if self.spec.options().count != Count::Unique => {
+                machine.each_attempt(rows, |attempt, _| attempts.push(attempt));
+            }
+            _ => attempts.push(0..rows.len()),
+        }
+    }
+
+    /// How many attempts there are, and how many of them are complete.
+    fn count(&mut self, rows: &[Row]) -> Option<(usize, usize)> {
+        let steps = self.spec.steps() - self.spec.options().optional.count_ones() as usize;
+        let (mut attempts, mut completions) = (0, 0);
+        let add = |_, level| {
+            attempts += 1;
+            completions += usize::from(level == steps);
         };
-        let entry = match &self.machine {
-            Machine::Ordered(machine) => machine.entry(),
-            Machine::Attempts(machine) => machine.entry(),
-            _ => None,
-        };
-        entry.is_some_and(|entry| entry > as_of || self.spec.shape().within(entry, as_of))
+        match &mut self.machine {
+            _ if self.spec.options().count == Count::Unique => return None,
+            Machine::Attempts(machine) => machine.each(rows, add),
+            Machine::Parts(machine) => machine.each_attempt(rows, add),
+            _ => return None,
+        }
+        Some((attempts, completions))
+    }
+
+    /// When the furthest chain of the last run begins, and the row that excludes the history.
+    fn last_run(&self) -> (Option<i64>, Option<Hit>) {
+        match &self.machine {
+            Machine::Ordered(machine) => (machine.entry(), None),
+            Machine::Attempts(machine) => (machine.entry(), None),
+            Machine::PostHog(machine) => (None, machine.hit()),
+            _ => (None, None),
+        }
+    }
+
+    /// Can a row after `as_of` continue a chain that begins at `entry`?
+    fn is_open(&self, entry: i64) -> bool {
+        let as_of = self.spec.options().as_of;
+        as_of.is_some_and(|as_of| entry > as_of || self.spec.shape().within(entry, as_of))
     }
 }
 

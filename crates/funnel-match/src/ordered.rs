@@ -4,8 +4,11 @@
 //! is enough: of two chains of the same length, the one that begins later can do everything the
 //! other can.
 
+use std::ops::Range;
+
 use crate::Row;
 use crate::chains::Chains;
+use crate::limits::Limits;
 use crate::spec::Shape;
 use crate::ties::Ties;
 
@@ -19,8 +22,8 @@ pub(crate) struct Ordered {
     stop: Option<bool>,
     /// Does only the first row of step 1 begin a chain?
     first_only: bool,
-    /// The longest time from each step to the next, if there are limits.
-    gaps: Vec<Option<u64>>,
+    /// What may not lie between steps.
+    limits: Option<Box<Limits>>,
     /// The steps that rows are still looked at for.
     open: u64,
     /// How many rows the last run looked at.
@@ -29,12 +32,12 @@ pub(crate) struct Ordered {
     alive: u64,
     /// The latest beginning of a chain of `i + 1` rows.
     entry: Vec<i64>,
-    /// When the newest of those chains took its last row; only with limits.
-    last: Vec<i64>,
     /// The rows of that chain.
     chains: Chains,
-    /// The first longest chain.
+    /// The first longest chain; with exclusions, of those that are not hit.
     winner: Vec<usize>,
+    /// The length that `winner` has or had.
+    longest: usize,
     ties: Ties,
     /// For each length, the chain that the present tie group makes: when it begins, and how many
     /// of its rows come from before the group.
@@ -51,14 +54,14 @@ impl Ordered {
             increase,
             stop: None,
             first_only: false,
-            gaps: Vec::new(),
+            limits: None,
             open: shape.all,
             seen: 0,
             alive: 0,
             entry: vec![0; steps],
-            last: vec![0; steps],
             chains: Chains::new(steps),
             winner: Vec::with_capacity(steps),
+            longest: 0,
             ties: Ties::new(steps),
             made: vec![(0, 0); steps],
             given: vec![0; steps * steps],
@@ -72,12 +75,9 @@ impl Ordered {
         self
     }
 
-    /// With a limit to the time from each step to the next.
-    pub(crate) fn with_gaps(mut self, gaps: &[Option<u64>]) -> Self {
-        if gaps.iter().any(Option::is_some) {
-            self.gaps = gaps.to_vec();
-            self.gaps.resize(self.shape.steps - 1, None);
-        }
+    /// With what may not lie between steps.
+    pub(crate) fn limited(mut self, limits: Option<Limits>) -> Self {
+        self.limits = limits.map(Box::new);
         self
     }
 
@@ -102,6 +102,14 @@ impl Ordered {
         &self.winner
     }
 
+    /// After a run with chains: the longest one whose rows are the latest, hit or not.
+    pub(crate) fn newest(&self) -> &[usize] {
+        match self.length() {
+            0 => &[],
+            length => self.chains.get(length - 1),
+        }
+    }
+
     /// When the latest of the longest chains begins; asked after a run that did not reach the last
     /// step.
     pub(crate) fn entry(&self) -> Option<i64> {
@@ -111,6 +119,10 @@ impl Ordered {
     fn run<const CHAIN: bool>(&mut self, rows: &[Row]) -> usize {
         self.alive = 0;
         self.winner.clear();
+        self.longest = 0;
+        if let Some(limits) = &mut self.limits {
+            limits.begin();
+        }
         self.open = self.shape.all;
         let all = self.shape.all;
         let mut at = 0;
@@ -134,10 +146,11 @@ impl Ordered {
             } else {
                 self.push_group::<CHAIN>(at, &rows[at..end]);
             }
-            if CHAIN && self.length() > self.winner.len() {
-                self.winner.clear();
-                self.winner
-                    .extend_from_slice(self.chains.get(self.length() - 1));
+            if CHAIN {
+                self.find_winner(rows, at..end);
+            }
+            if let Some(limits) = &mut self.limits {
+                limits.pass(&rows[at..end]);
             }
             if self.length() == self.shape.steps {
                 at = end;
@@ -150,6 +163,37 @@ impl Ordered {
         }
         self.seen = at;
         self.length()
+    }
+
+    /// After the rows of an instant: the first longest chain that none of them hits.
+    fn find_winner(&mut self, rows: &[Row], now: Range<usize>) {
+        let length = self.length();
+        if length > self.longest {
+            self.longest = length;
+            self.winner.clear();
+        }
+        if length == 0 || self.winner.len() == length && !self.is_hit(&self.winner, rows, &now) {
+            return;
+        }
+        self.winner.clear();
+        let time = rows[now.start].time;
+        let is_new = |limits: &Limits| limits.is_new(length - 1, time);
+        let chain = self.chains.get(length - 1);
+        if self.limits.as_deref().is_none_or(is_new) && !self.is_hit(chain, rows, &now) {
+            self.winner.extend_from_slice(chain);
+        }
+    }
+
+    /// Does one of the rows at `now` hit `chain`?
+    fn is_hit(&self, chain: &[usize], rows: &[Row], now: &Range<usize>) -> bool {
+        let Some(limits) = &self.limits else {
+            return false;
+        };
+        let time_of = |step: usize| rows[chain[step]].time;
+        self.shape.within(time_of(0), rows[now.start].time)
+            && rows[now.clone()]
+                .iter()
+                .any(|row| limits.hits(row, chain.len(), time_of).next().is_some())
     }
 
     /// The longest chain so far.
@@ -175,7 +219,7 @@ impl Ordered {
                 _ => self.entry[step - 1],
             };
             let follows = step == 0 || self.shape.within(begin, time) && self.near(step, time);
-            if follows && self.set(step, begin, time) && CHAIN {
+            if follows && self.set(step, step, begin, time) && CHAIN {
                 self.chains.extend(step, row(step));
             }
         }
@@ -213,7 +257,11 @@ impl Ordered {
                 self.ties.rows_of(base, given);
             }
             for step in base..end {
-                if made >> step & 1 == 0 || begin >= self.made[step].0 {
+                // Of the same beginning, fewer rows of this instant make earlier steps; with limits,
+                // more of them leave more open.
+                let known = self.made[step].0;
+                if made >> step & 1 == 0 || begin > known || begin == known && self.limits.is_none()
+                {
                     made |= 1 << step;
                     self.made[step] = (begin, base);
                 }
@@ -222,7 +270,7 @@ impl Ordered {
         let made_steps = (0..self.shape.steps).rev();
         for step in made_steps.filter(|step| made >> step & 1 == 1) {
             let (begin, base) = self.made[step];
-            if self.set(step, begin, time) && CHAIN {
+            if self.set(step, base, begin, time) && CHAIN {
                 let given = self.given[base * self.shape.steps..].iter();
                 self.chains
                     .join(step, base, given.map(|position| at + position));
@@ -230,24 +278,27 @@ impl Ordered {
         }
     }
 
-    /// Is `time` near enough to the step before `step`?
+    /// Do the limits allow that `step` follows the step before it?
     fn near(&self, step: usize, time: i64) -> bool {
-        let gap = self.gaps.get(step - 1).copied().flatten();
-        gap.is_none_or(|gap| time.abs_diff(self.last[step - 1]) <= gap)
+        let allow = |limits: &Limits| limits.allow(step, time);
+        self.limits.as_deref().is_none_or(allow)
     }
 
-    /// Keeps the beginning of a chain that ends with `step`, if it is later than the one known.
+    /// Keeps the beginning of a chain that ends with `step`, if it is later than the one known. The
+    /// chain is the one of length `base` and rows of this instant.
     ///
-    /// With limits to the time between steps, the newest of those that begin at the same time: it
-    /// can do everything the others can.
-    fn set(&mut self, step: usize, begin: i64, time: i64) -> bool {
+    /// With limits, the newest of those that begin at the same time: it can do everything the others
+    /// can.
+    fn set(&mut self, step: usize, base: usize, begin: i64, time: i64) -> bool {
         if self.alive >> step & 1 == 1
             && begin <= self.entry[step]
-            && (self.gaps.is_empty() || begin < self.entry[step])
+            && (self.limits.is_none() || begin < self.entry[step])
         {
             return false;
         }
-        self.last[step] = time;
+        if let Some(limits) = &mut self.limits {
+            limits.set(step, base, time);
+        }
         self.alive |= 1 << step;
         self.entry[step] = begin;
         true

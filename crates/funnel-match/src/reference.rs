@@ -7,6 +7,9 @@ use crate::{Bound, Entry, Mode, Row, Spec};
 
 mod clickhouse;
 mod dialects;
+mod parts;
+
+pub use parts::{Report, report};
 
 /// When each step was reached, in the form of [`Matcher::trace`](crate::Matcher::trace): of the modes
 /// that define a chain or, as `loose`, a row for each step.

@@ -67,6 +67,12 @@ impl Spec {
         self.steps
     }
 
+    /// The number of the last step that is not optional: the level of a history that is done.
+    pub fn goal(&self) -> usize {
+        let required = self.shape().all & !self.options.optional;
+        (u64::BITS - required.leading_zeros()) as usize
+    }
+
     /// The longest time from the first to the last step; `None` is unbounded.
     pub fn window(&self) -> Option<u64> {
         self.window
@@ -115,6 +121,15 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// The same window over another number of steps, 1 to 64.
+    pub(crate) fn with_steps(self, steps: usize) -> Self {
+        Self {
+            steps,
+            all: u64::MAX >> (STEPS_MAX - steps),
+            window: self.window,
+        }
+    }
+
     /// Is `time` within the window that begins at `from`? `from` is not after `time`.
     pub(crate) fn within(&self, from: i64, time: i64) -> bool {
         self.window

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::matcher::Hit;
 use crate::mode::{Flags, Reason, Taken, set};
 use crate::spec::Shape;
 use crate::ties::bits;
-use crate::{Row, Spec};
+use crate::{Exclusion, Row, STEPS_MAX, Spec};
 
 /// The order types of PostHog's funnels.
 ///
@@ -63,60 +64,116 @@ impl fmt::Display for PostHog {
 
 #[derive(Debug)]
 pub(crate) enum Funnel {
-    Ordered(Ordered),
+    Ordered(Box<Ordered>),
     Unordered(Unordered),
 }
 
 impl Funnel {
     pub(crate) fn new(order: PostHog, spec: &Spec) -> Self {
-        let shape = spec.shape();
         match order {
-            PostHog::Unordered => Self::Unordered(Unordered::new(shape)),
-            _ => Self::Ordered(Ordered::new(shape, order == PostHog::Strict)),
+            PostHog::Unordered => Self::Unordered(Unordered::new(spec)),
+            _ => Self::Ordered(Box::new(Ordered::new(spec, order == PostHog::Strict))),
         }
     }
 
     pub(crate) fn level(&mut self, rows: &[Row]) -> usize {
         match self {
-            Self::Ordered(machine) => machine.run(rows).len(),
+            Self::Ordered(machine) => {
+                machine.run(rows);
+                machine.level()
+            }
             Self::Unordered(machine) => machine.run(rows).iter().flatten().count(),
         }
     }
 
+    /// The level, and the row of each step.
     pub(crate) fn chain(&mut self, rows: &[Row], chain: &mut Vec<Option<usize>>) -> usize {
         match self {
-            Self::Ordered(machine) => chain.extend(machine.run(rows).iter().copied().map(Some)),
-            Self::Unordered(machine) => chain.extend_from_slice(machine.run(rows)),
+            Self::Ordered(machine) => {
+                machine.run(rows);
+                chain.extend_from_slice(machine.reported());
+                machine.level()
+            }
+            Self::Unordered(machine) => {
+                chain.extend_from_slice(machine.run(rows));
+                chain.iter().flatten().count()
+            }
         }
-        chain.iter().flatten().count()
     }
+
+    /// After a run: the excluded row for which the history is out of all counts.
+    pub(crate) fn hit(&self) -> Option<Hit> {
+        match self {
+            Self::Ordered(machine) => machine.best.excluded,
+            Self::Unordered(machine) => machine
+                .hit
+                .filter(|_| machine.best.iter().all(Option::is_none)),
+        }
+    }
+}
+
+/// How far a chain came.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    begin: i64,
+    excluded: Option<Hit>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Ordered {
     shape: Shape,
     strict: bool,
+    optional: u64,
+    exclusions: Vec<Exclusion>,
+    /// One bit for each level but the first, which is the beginning of everything.
     alive: u64,
-    entry: Vec<i64>,
-    chains: crate::chains::Chains,
-    best: Vec<usize>,
+    levels: Vec<Level>,
+    /// The rows of each level, by step.
+    rows: Vec<Option<usize>>,
+    /// The number of the last step of the best chain.
+    reached: usize,
+    best: Level,
+    best_rows: Vec<Option<usize>>,
 }
 
 impl Ordered {
-    fn new(shape: Shape, strict: bool) -> Self {
+    fn new(spec: &Spec, strict: bool) -> Self {
+        let shape = spec.shape();
+        let steps = shape.steps;
         Self {
             shape,
             strict,
+            optional: spec.options().optional,
+            exclusions: spec.options().exclusions.clone(),
             alive: 0,
-            entry: vec![0; shape.steps],
-            chains: crate::chains::Chains::new(shape.steps),
-            best: Vec::with_capacity(shape.steps),
+            levels: vec![Level::default(); steps + 1],
+            rows: vec![None; (steps + 1) * steps],
+            reached: 0,
+            best: Level::default(),
+            best_rows: vec![None; steps],
         }
     }
 
-    fn run(&mut self, rows: &[Row]) -> &[usize] {
+    fn reported(&self) -> &[Option<usize>] {
+        match self.best.excluded {
+            None => &self.best_rows,
+            Some(_) => &[],
+        }
+    }
+
+    /// The number of the last required step of the best chain.
+    fn level(&self) -> usize {
+        let required = |step: &usize| self.optional >> step & 1 == 0;
+        let last = (0..self.reached).rfind(required);
+        last.filter(|_| self.best.excluded.is_none())
+            .map_or(0, |step| step + 1)
+    }
+
+    fn run(&mut self, rows: &[Row]) {
         self.alive = 0;
-        self.best.clear();
+        self.reached = 0;
+        self.best = Level::default();
+        self.best_rows.fill(None);
         let goal = 1 << (self.shape.steps - 1);
         let mut at = 0;
         while let Some(row) = rows.get(at)
@@ -125,11 +182,12 @@ impl Ordered {
             let same = rows[at..].iter().take_while(|other| other.time == row.time);
             let end = at + same.count();
             let group = &rows[at..end];
-            let mask_of = |row: &Row| row.mask & self.shape.all;
-            if group.iter().all(|other| mask_of(other) == mask_of(row)) {
-                let mask = mask_of(row);
+            self.levels[0].begin = row.time;
+            let bits_of = |row: &Row| (row.mask & self.shape.all, self.excluded(row.mask));
+            let first = bits_of(row);
+            if group.iter().all(|other| bits_of(other) == first) {
                 for position in at..end {
-                    self.row(row.time, mask, position);
+                    self.row(row.time, first, position, row.mask);
                 }
             } else {
                 let union = group.iter().fold(0, |union, row| union | row.mask);
@@ -142,10 +200,24 @@ impl Ordered {
             }
             at = end;
         }
-        &self.best
     }
 
-    fn row(&mut self, time: i64, mask: u64, position: usize) {
+    /// The steps that a row keeps the level before them from.
+    fn excluded(&self, mask: u64) -> u64 {
+        let met = self.exclusions.iter().enumerate();
+        let met = met.filter(|(index, _)| mask >> (self.shape.steps + index) & 1 == 1);
+        met.fold(0, |steps, (_, Exclusion { from, to, .. })| {
+            (from + 1..=*to).fold(steps, |steps, step| steps | 1 << step)
+        })
+    }
+
+    fn row(&mut self, time: i64, (mask, excluded): (u64, u64), position: usize, met: u64) {
+        let mut steps = excluded;
+        while steps != 0 {
+            let step = steps.ilog2() as usize;
+            steps ^= 1 << step;
+            self.exclude(time, step, position, met);
+        }
         let mut steps = mask;
         while steps != 0 {
             let step = steps.ilog2() as usize;
@@ -157,26 +229,81 @@ impl Ordered {
         }
     }
 
-    /// With `different`, a row that the chain has used already does not continue it.
-    fn step(&mut self, time: i64, step: usize, position: usize, different: bool) {
-        let begin = if step == 0 {
-            time
-        } else if self.alive >> (step - 1) & 1 == 1 {
-            self.entry[step - 1]
-        } else {
+    /// The level that a row of `step` continues: the one before, or an earlier one if optional steps
+    /// are missing. `None` if it continues nothing, or nothing new.
+    fn before(&self, time: i64, step: usize) -> Option<usize> {
+        let mut level = step;
+        while level > 0 {
+            let begin = self.levels[level].begin;
+            if self.alive >> (level - 1) & 1 == 1 && self.shape.within(begin, time) {
+                break;
+            }
+            if self.optional >> (level - 1) & 1 == 0 {
+                return None;
+            }
+            level -= 1;
+        }
+        let reached =
+            self.alive >> step & 1 == 1 && self.levels[step + 1].begin == self.levels[level].begin;
+        (!reached).then_some(level)
+    }
+
+    fn exclude(&mut self, time: i64, step: usize, position: usize, met: u64) {
+        let Some(level) = self.before(time, step) else {
             return;
         };
-        let reached = self.alive >> step & 1 == 1 && self.entry[step] == begin;
-        let used = || different && step > 0 && self.chains.get(step - 1).contains(&position);
-        if reached || !self.shape.within(begin, time) || used() {
+        let met = |exclusion: &usize| {
+            let Exclusion { from, to, .. } = self.exclusions[*exclusion];
+            met >> (self.shape.steps + exclusion) & 1 == 1 && from < step && step <= to
+        };
+        let Some(exclusion) = (0..self.exclusions.len()).find(met) else {
+            return;
+        };
+        if self.levels[level].excluded.is_none() {
+            let row = position;
+            let hit = |entry: i64| {
+                Some(Hit {
+                    row,
+                    exclusion,
+                    entry,
+                })
+            };
+            self.levels[level].excluded = hit(self.levels[level].begin);
+            if self.reached == level && self.shape.within(self.best.begin, time) {
+                self.best.excluded = hit(self.best.begin);
+            }
+        }
+    }
+
+    /// With `different`, a row that the chain has used for a required step does not continue it.
+    fn step(&mut self, time: i64, step: usize, position: usize, different: bool) {
+        let Some(before) = self.before(time, step) else {
+            return;
+        };
+        let steps = self.shape.steps;
+        let from = before * steps;
+        let used = |other: usize| {
+            self.optional >> other & 1 == 0 && self.rows[from + other] == Some(position)
+        };
+        if different && before > 0 && (0..before).any(used) {
             return;
         }
-        self.alive |= 1 << step;
-        self.entry[step] = begin;
-        self.chains.extend(step, position);
-        if step + 1 > self.best.len() {
-            self.best.clear();
-            self.best.extend_from_slice(self.chains.get(step));
+        let level = self.levels[before];
+        let mut chain = [None; STEPS_MAX];
+        let chain = &mut chain[..steps];
+        if before > 0 {
+            chain[..before].copy_from_slice(&self.rows[from..from + before]);
+        }
+        chain[step] = Some(position);
+        if level.excluded.is_none() {
+            self.alive |= 1 << step;
+            self.levels[step + 1] = level;
+            self.rows[(step + 1) * steps..(step + 2) * steps].copy_from_slice(chain);
+        }
+        if step + 1 > self.reached || step + 1 == self.reached && self.best.excluded.is_some() {
+            self.reached = step + 1;
+            self.best = level;
+            self.best_rows.copy_from_slice(chain);
         }
     }
 }
@@ -184,28 +311,39 @@ impl Ordered {
 #[derive(Debug)]
 pub(crate) struct Unordered {
     shape: Shape,
+    /// How many there are.
+    exclusions: usize,
     /// For each step the rows that count for it, with their times, oldest first.
     queues: Vec<VecDeque<(i64, usize)>>,
     /// The oldest row of each step, when the most steps were there.
     best: Vec<Option<usize>>,
+    /// The last excluded row that undid a step.
+    hit: Option<Hit>,
 }
 
 impl Unordered {
-    fn new(shape: Shape) -> Self {
+    fn new(spec: &Spec) -> Self {
+        let shape = spec.shape();
         Self {
             shape,
+            exclusions: spec.options().exclusions.len(),
             queues: vec![VecDeque::new(); shape.steps],
             best: vec![None; shape.steps],
+            hit: None,
         }
     }
 
     fn run(&mut self, rows: &[Row]) -> &[Option<usize>] {
+        self.hit = None;
         self.queues.iter_mut().for_each(VecDeque::clear);
         self.best.fill(None);
         for (position, row) in rows.iter().enumerate() {
             self.leave(row.time);
             // The step whose last row is the oldest, or that has none; of several the first.
             let mask = row.mask & self.shape.all;
+            if mask == 0 && self.exclude(row, position) {
+                continue;
+            }
             let last = |step: &usize| self.queues[*step].back().map(|(time, _)| *time);
             if let Some(step) = bits(mask).min_by_key(last) {
                 self.queues[step].push_back((row.time, position));
@@ -216,6 +354,25 @@ impl Unordered {
         }
         self.remember();
         &self.best
+    }
+
+    /// A row of no step that is excluded undoes all before it.
+    fn exclude(&mut self, row: &Row, position: usize) -> bool {
+        let met = row.mask.checked_shr(self.shape.steps as u32).unwrap_or(0);
+        let Some(exclusion) = bits(met).next().filter(|met| *met < self.exclusions) else {
+            return false;
+        };
+        let fronts = self.queues.iter().filter_map(VecDeque::front);
+        if let Some(entry) = fronts.map(|(time, _)| *time).min() {
+            let row = position;
+            self.hit = Some(Hit {
+                row,
+                exclusion,
+                entry,
+            });
+        }
+        self.queues.iter_mut().for_each(VecDeque::clear);
+        true
     }
 
     fn steps(&self) -> usize {
