@@ -17,15 +17,17 @@ use crate::{Count, Mode, Spec, set};
 pub struct Row {
     /// Any unit, the same for all rows and for the window.
     pub time: i64,
-    /// Bits above the number of steps are ignored.
+    /// After the bits of the steps, one for each exclusion; those above are ignored.
     pub mask: u64,
 }
 
 /// Evaluates a funnel over one history after the other, reusing its memory.
 ///
 /// Rows are given in the order of their times; rows of the same time in any order, unless the mode
-/// [depends on it](Mode::depends_on_row_order). `level` and `reached` take O(rows · steps) time; the
-/// room needed does not depend on the rows, except for those of one instant.
+/// [depends on it](Mode::depends_on_row_order). `level` and `reached` take O(rows · steps) time; with
+/// exclusions once for each beginning whose rows hold an excluded one, with optional steps once for
+/// each set of them. The room needed does not depend on the rows, except for those of one instant
+/// and with these two options.
 #[derive(Debug)]
 pub struct Matcher {
     spec: Spec,

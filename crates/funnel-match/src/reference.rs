@@ -8,6 +8,7 @@ use crate::{Bound, Entry, Mode, Row, Spec};
 mod clickhouse;
 mod dialects;
 mod parts;
+mod posthog;
 
 pub use parts::{Report, report};
 

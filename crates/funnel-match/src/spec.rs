@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use crate::Mode;
-use crate::options::{Bound, Options, Reuse};
+use crate::options::{Bound, Count, Entry, Options, Reuse};
+use crate::ties::bits;
 
 /// A row's steps are the bits of one `u64`.
 pub const STEPS_MAX: usize = 64;
@@ -71,6 +72,39 @@ impl Spec {
     pub fn goal(&self) -> usize {
         let required = self.shape().all & !self.options.optional;
         (u64::BITS - required.leading_zeros()) as usize
+    }
+
+    /// The funnel of the required steps alone, without exclusions, and which steps those are.
+    pub(crate) fn required(&self) -> (Self, Vec<usize>) {
+        let steps: Vec<usize> = bits(self.shape().all & !self.options.optional).collect();
+        let options = Options {
+            optional: 0,
+            exclusions: Vec::new(),
+            ..self.options.clone()
+        };
+        let required = Self {
+            steps: steps.len(),
+            options,
+            ..self.clone()
+        };
+        (required, steps)
+    }
+
+    /// The funnel that the rows of one [attempt](crate::Matcher::attempts) are matched by.
+    #[must_use]
+    pub fn attempt(&self) -> Self {
+        let options = match self.options.count {
+            Count::Unique => self.options.clone(),
+            _ => Options {
+                count: Count::Unique,
+                entry: Entry::First,
+                ..self.options.clone()
+            },
+        };
+        Self {
+            options,
+            ..self.clone()
+        }
     }
 
     /// The longest time from the first to the last step; `None` is unbounded.

@@ -1,7 +1,7 @@
 //! The reason of a step that was not reached.
 
 use super::NotExplained;
-use crate::{Matcher, Mode, Row, Spec};
+use crate::{Matcher, Mode, Row, Spec, State};
 
 /// Why a history went no further. Steps count from 0; `step` is the first that was not reached
 /// after the last that was.
@@ -50,6 +50,13 @@ pub enum Reason {
         /// The step.
         step: usize,
     },
+    /// An excluded row ended the attempt, or the history would go further without excluded rows.
+    ExcludedBy {
+        /// The step.
+        step: usize,
+        /// The position of the row that ended the best of the attempts that were ended.
+        row: Option<usize>,
+    },
     /// Rows would do only with a wider window *and* as fillers of several steps.
     SeveralRules {
         /// The step.
@@ -69,6 +76,7 @@ impl Reason {
             Reason::WindowOpen { .. } => "window_open",
             Reason::OnlyCandidateUsed { .. } => "only_candidate_used",
             Reason::NotStrictlyLater { .. } => "not_strictly_later",
+            Reason::ExcludedBy { .. } => "excluded_by",
             Reason::SeveralRules { .. } => "several_rules",
         }
     }
@@ -84,8 +92,26 @@ impl Reason {
             | Reason::WindowOpen { step, .. }
             | Reason::OnlyCandidateUsed { step }
             | Reason::NotStrictlyLater { step }
+            | Reason::ExcludedBy { step, .. }
             | Reason::SeveralRules { step } => step,
         }
+    }
+
+    /// The same reason, of another step.
+    fn of_step(mut self, other: usize) -> Self {
+        match &mut self {
+            Reason::NeverEntered => {}
+            Reason::NeverSeen { step }
+            | Reason::OnlyBeforeEntry { step }
+            | Reason::OnlyBeforePrevious { step }
+            | Reason::AfterWindow { step, .. }
+            | Reason::WindowOpen { step, .. }
+            | Reason::OnlyCandidateUsed { step }
+            | Reason::NotStrictlyLater { step }
+            | Reason::ExcludedBy { step, .. }
+            | Reason::SeveralRules { step } => *step = other,
+        }
+        self
     }
 }
 
@@ -104,6 +130,9 @@ pub fn reason(
     if !matches!(mode, Mode::Ordered | Mode::OrderedIncrease | Mode::Loose) {
         return Err(NotExplained { mode });
     }
+    if spec.options().is_of_parts() {
+        return Ok(of_parts(spec, rows, as_of));
+    }
     let step = Matcher::new(spec.clone()).level(rows);
     if step == spec.steps() {
         return Ok(None);
@@ -113,6 +142,40 @@ pub fn reason(
         Some(until) => Reason::WindowOpen { step, until },
         None => question.closed(),
     }))
+}
+
+/// The reason where steps are optional or rows excluded: that of the required steps without excluded
+/// rows, if those are not the reason themselves.
+fn of_parts(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
+    let outcome = Matcher::new(spec.clone()).outcome(rows);
+    if outcome.level == spec.goal() {
+        return None;
+    }
+    let (required, steps) = spec.required();
+    let step = *steps.iter().find(|step| **step >= outcome.level)?;
+    let masks = |row: &Row| {
+        (0..)
+            .zip(&steps)
+            .fold(0, |mask, (to, from)| mask | (row.mask >> from & 1) << to)
+    };
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|row| Row {
+            mask: masks(row),
+            ..*row
+        })
+        .collect();
+    let freed = Matcher::new(required.clone()).level(&rows);
+    if outcome.state == State::Excluded
+        || steps
+            .get(freed.wrapping_sub(1))
+            .is_some_and(|last| *last >= outcome.level)
+    {
+        let row = outcome.hit.map(|hit| hit.row);
+        return Some(Reason::ExcludedBy { step, row });
+    }
+    let reason = reason(&required, &rows, as_of).ok().flatten()?;
+    Some(reason.of_step(step))
 }
 
 /// A history that reached `step` steps and not the next.

@@ -325,6 +325,7 @@ proptest! {
                 let mut ties = Matcher::new(ordered);
                 prop_assert!(ties.level(&rows) > level && spec.mode() == Mode::OrderedIncrease);
             }
+            Reason::ExcludedBy { .. } => prop_assert!(false, "nothing is excluded"),
             Reason::SeveralRules { .. } => {
                 let alone = match spec.mode() {
                     Mode::OrderedIncrease => Matcher::new(ordered).level(&rows),

@@ -1,7 +1,7 @@
 //! The other dialects as their engines do it: list of entries, attempt after attempt.
 
-use super::clickhouse;
-use crate::{Doris, Mode, Pinot, PostHog, Row, Spec, StarRocks};
+use super::{clickhouse, posthog};
+use crate::{Doris, Mode, Pinot, Row, Spec, StarRocks};
 
 /// `None` for a mode that is not a dialect.
 pub(super) fn level(spec: &Spec, rows: &[Row]) -> Option<usize> {
@@ -10,13 +10,12 @@ pub(super) fn level(spec: &Spec, rows: &[Row]) -> Option<usize> {
         Mode::Pinot(modes) => pinot(modes, spec, rows),
         Mode::Doris(mode) => doris(mode, spec, rows),
         Mode::StarRocks(modes) => starrocks(modes, spec, rows),
-        Mode::PostHog(PostHog::Unordered) => posthog_unordered(spec, rows),
-        Mode::PostHog(order) => posthog(order == PostHog::Strict, spec, rows),
+        Mode::PostHog(order) => posthog::report(order, spec, rows).level,
         _ => return None,
     })
 }
 
-fn steps_of(spec: &Spec, row: &Row) -> Vec<usize> {
+pub(super) fn steps_of(spec: &Spec, row: &Row) -> Vec<usize> {
     let steps = 0..spec.steps();
     steps.filter(|step| row.mask >> step & 1 == 1).collect()
 }
@@ -25,7 +24,7 @@ fn distance(from: i64, time: i64) -> i128 {
     i128::from(time) - i128::from(from)
 }
 
-fn within(spec: &Spec, from: i64, time: i64) -> bool {
+pub(super) fn within(spec: &Spec, from: i64, time: i64) -> bool {
     spec.window()
         .is_none_or(|window| distance(from, time) <= i128::from(window))
 }
@@ -177,77 +176,4 @@ fn starrocks(modes: StarRocks, spec: &Spec, rows: &[Row]) -> usize {
         }
     }
     best
-}
-
-fn posthog(strict: bool, spec: &Spec, rows: &[Row]) -> usize {
-    // Beginning and rows of each level.
-    let mut levels: Vec<Option<(i64, Vec<usize>)>> = vec![None; spec.steps() + 1];
-    let mut best = 0;
-    let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();
-    times.dedup();
-    for time in times {
-        let group: Vec<usize> = (0..rows.len())
-            .filter(|row| rows[*row].time == time)
-            .collect();
-        levels[0] = Some((time, Vec::new()));
-        let steps = |row: usize| steps_of(spec, &rows[row]);
-        let same = group.iter().all(|row| steps(*row) == steps(group[0]));
-        let mut visits: Vec<(usize, Vec<usize>)> = group
-            .iter()
-            .map(|row| (*row, steps(*row).into_iter().rev().collect()))
-            .collect();
-        if !same {
-            visits = (0..spec.steps())
-                .flat_map(|step| group.iter().map(move |row| (*row, vec![step])))
-                .filter(|(row, step)| steps(*row).contains(&step[0]))
-                .collect();
-        }
-        for (row, steps) in visits {
-            for step in &steps {
-                if let Some((begin, used)) = levels[*step].clone()
-                    && within(spec, begin, time)
-                    && levels[step + 1].as_ref().map(|level| level.0) != Some(begin)
-                    && (same || !used.contains(&row))
-                {
-                    levels[step + 1] = Some((begin, [used, vec![row]].concat()));
-                    best = best.max(step + 1);
-                }
-            }
-            if strict && same {
-                (0..spec.steps())
-                    .filter(|step| !steps.contains(step))
-                    .for_each(|step| levels[step + 1] = None);
-            }
-        }
-        if levels[spec.steps()].is_some() {
-            break;
-        }
-    }
-    best
-}
-
-fn posthog_unordered(spec: &Spec, rows: &[Row]) -> usize {
-    let mut queues: Vec<Vec<i64>> = vec![Vec::new(); spec.steps()];
-    let present = |queues: &[Vec<i64>]| queues.iter().filter(|queue| !queue.is_empty()).count();
-    let mut best = 0;
-    for row in rows.iter().filter(|row| !steps_of(spec, row).is_empty()) {
-        while let Some((oldest, step)) = (0..spec.steps())
-            .filter_map(|step| queues[step].first().map(|time| (*time, step)))
-            .min()
-        {
-            if present(&queues) < spec.steps() && within(spec, oldest, row.time) {
-                break;
-            }
-            best = best.max(present(&queues));
-            queues[step].remove(0);
-        }
-        let steps = steps_of(spec, row).into_iter();
-        if let Some(step) = steps.min_by_key(|step| queues[*step].last().copied()) {
-            queues[step].push(row.time);
-        }
-        if best == spec.steps() {
-            break;
-        }
-    }
-    best.max(present(&queues))
 }

@@ -23,8 +23,19 @@ struct Search<'a> {
     rows: &'a [Row],
 }
 
-/// The answer of a funnel of mode `ordered` or `ordered,increase`.
+/// The answer of a funnel with exclusions and optional steps.
+///
+/// # Panics
+/// In a mode that has neither.
 pub fn report(spec: &Spec, rows: &[Row]) -> Report {
+    if let Mode::PostHog(order) = spec.mode() {
+        return super::posthog::report(order, spec, rows);
+    }
+    assert!(
+        matches!(spec.mode(), Mode::Ordered | Mode::OrderedIncrease),
+        "mode '{}' has neither exclusions nor optional steps",
+        spec.mode()
+    );
     let search = Search { spec, rows };
     let chains = search.all();
     let begins = |chain: &Chain| search.time(chain[0]);
