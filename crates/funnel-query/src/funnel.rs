@@ -19,7 +19,9 @@ mod times;
 
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};
-pub use tabular::{Breakdown, Every, Instant, Period, Source, Span, TableFunnel, TableStep, Touch};
+pub use tabular::{
+    Breakdown, Every, Instant, Period, Source, Span, TableExclusion, TableFunnel, TableStep, Touch,
+};
 
 /// 16 hex digits that name a text.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {

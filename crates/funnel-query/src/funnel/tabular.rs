@@ -14,7 +14,7 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 pub use definition::{
-    Breakdown, Every, Instant, Period, Source, Span, TableFunnel, TableStep, Touch,
+    Breakdown, Every, Instant, Period, Source, Span, TableExclusion, TableFunnel, TableStep, Touch,
 };
 pub(crate) use keys::Unit;
 pub(crate) use plan::Clock;
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     }
     let failed = |source| QueryError::query("could not run the funnel", source);
     let mut evaluation = keys::Evaluation::new(funnel, &plan)?;
-    let mut tally = tally::Tally::new(funnel, plan.clock);
+    let mut tally = tally::Tally::new(funnel, plan.clock, evaluation.explained);
     let mut units = Vec::new();
     let mut take = |unit: Unit| {
         tally.add(&unit);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Int32Array, Int64Builder, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondBuilder, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Builder, ListBuilder, MapBuilder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, UInt64Array,
 };
 use arrow::compute::take;
 use arrow::error::ArrowError;
@@ -15,20 +15,20 @@ use super::rows::{Columns, rate};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::TableFunnel;
-use crate::funnel::tabular::{self, Answer, Clock, StepTally};
+use crate::funnel::tabular::{self, Answer, Clock, StepTally, Unit};
 
 /// A funnel over a table, answered.
 #[derive(Debug, Clone)]
 pub struct TableReport {
     /// One row per breakdown value, period and step. Columns: those of the breakdown, named by
     /// their expressions; with a period `period`, its first day; then funnel, mode, `step_index`,
-    /// step, title, reached, previous, dropped, open, skipped, `rate_from_previous`,
-    /// `rate_from_first`, and of the times to the next step, in seconds or in the unit of an
+    /// step, title, optional, reached, previous, dropped, open, excluded, skipped,
+    /// `rate_from_previous`, `rate_from_first`, `drop_reasons`, and of the times to the next step, in seconds or in the unit of an
     /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_from`,
     /// `histogram_width`, `histogram` with the counts).
     pub rows: RecordBatch,
-    /// One row per key, where asked for: key, the breakdown, level, state, reason, `step_times`,
-    /// `event_ids`.
+    /// One row per key or, where those are counted, per attempt: key, the breakdown, level, state,
+    /// reason, `exclusion`, `excluded_by`, `step_times`, `event_ids`.
     pub keys: Option<RecordBatch>,
     /// Rows of a step that have no key or no time: in no funnel.
     pub unplaced: u64,
@@ -60,6 +60,7 @@ struct Row<'a> {
     group: usize,
     period: Option<NaiveDate>,
     step: usize,
+    optional: bool,
     /// Keys that reached the first step.
     first: i64,
     tally: &'a StepTally,
@@ -69,6 +70,11 @@ impl Row<'_> {
     /// Nothing stands before the first step.
     fn after_first(&self, count: i64) -> Option<i64> {
         (self.step > 0).then_some(count)
+    }
+
+    /// A missing optional step loses nobody.
+    fn lost(&self, count: i64) -> Option<i64> {
+        self.after_first(count).filter(|_| !self.optional)
     }
 }
 
@@ -81,6 +87,7 @@ fn steps(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowErro
                 group,
                 period: *period,
                 step,
+                optional: funnel.steps[step].optional,
                 first,
                 tally,
             });
@@ -115,19 +122,39 @@ fn steps(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowErro
     columns.push("step_index", Arc::new(numbers.collect::<Int32Array>()));
     columns.push("step", text(&|row| funnel.steps[row.step].name.clone()));
     columns.push("title", text(&|row| funnel.steps[row.step].title.clone()));
-    columns.counts("reached", &rows, |row| Some(row.tally.reached));
-    columns.counts("previous", &rows, |row| row.after_first(row.tally.previous));
-    columns.counts("dropped", &rows, |row| row.after_first(row.tally.dropped));
-    columns.counts("open", &rows, |row| row.after_first(row.tally.open));
-    columns.counts("skipped", &rows, |row| Some(row.tally.skipped));
-    columns.numbers("rate_from_previous", &rows, |row| {
-        rate(row.tally.reached, row.after_first(row.tally.previous)?)
-    });
-    columns.numbers("rate_from_first", &rows, |row| {
-        rate(row.tally.reached, row.first)
-    });
+    let optional: BooleanArray = rows.iter().map(|row| Some(row.optional)).collect();
+    columns.push("optional", Arc::new(optional));
+    push_counts(&mut columns, &rows)?;
     push_times(&mut columns, &rows);
     columns.finish()
+}
+
+/// Who came, who went, and why.
+fn push_counts(columns: &mut Columns, rows: &[Row<'_>]) -> Result<(), ArrowError> {
+    columns.counts("reached", rows, |row| Some(row.tally.reached));
+    columns.counts("previous", rows, |row| row.after_first(row.tally.previous));
+    columns.counts("dropped", rows, |row| row.lost(row.tally.dropped));
+    columns.counts("open", rows, |row| row.lost(row.tally.open));
+    columns.counts("excluded", rows, |row| {
+        (!row.optional).then_some(row.tally.excluded)
+    });
+    columns.counts("skipped", rows, |row| Some(row.tally.skipped));
+    columns.numbers("rate_from_previous", rows, |row| {
+        rate(row.tally.reached, row.after_first(row.tally.previous)?)
+    });
+    columns.numbers("rate_from_first", rows, |row| {
+        rate(row.tally.reached, row.first)
+    });
+    let mut reasons = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+    for row in rows {
+        for (reason, count) in &row.tally.reasons {
+            reasons.keys().append_value(reason);
+            reasons.values().append_value(*count);
+        }
+        reasons.append(!row.tally.reasons.is_empty())?;
+    }
+    columns.push("drop_reasons", Arc::new(reasons.finish()));
+    Ok(())
 }
 
 /// The columns about the times to the next step.
@@ -179,12 +206,22 @@ fn keys(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError
     let state = |state| match state {
         State::Converted => "converted",
         State::Open => "open",
+        State::Excluded => "excluded",
         _ => "dropped",
     };
     let states = units.iter().map(|unit| Some(state(unit.state)));
     columns.push("state", Arc::new(states.collect::<StringArray>()));
     let reasons = units.iter().map(|unit| unit.reason);
     columns.push("reason", Arc::new(reasons.collect::<StringArray>()));
+    let exclusion = |unit: &Unit| {
+        let (exclusion, _) = unit.excluded_by.as_ref()?;
+        Some(funnel.exclusions.get(*exclusion)?.name.as_str())
+    };
+    let exclusions: StringArray = units.iter().map(exclusion).collect();
+    columns.push("exclusion", Arc::new(exclusions));
+    let excluding = |unit: &'_ Unit| unit.excluded_by.as_ref()?.1.clone();
+    let excluding: StringArray = units.iter().map(excluding).collect();
+    columns.push("excluded_by", Arc::new(excluding));
     columns.push("step_times", step_times(answer));
     let mut ids = ListBuilder::new(StringBuilder::new());
     for unit in units {

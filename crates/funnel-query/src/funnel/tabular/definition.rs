@@ -1,12 +1,15 @@
 //! The definition of a funnel over a table: its own key and time, and every option of the matcher.
 
+mod parts;
+
 use std::path::Path;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use funnel_match::{Bound, Mode, Options, Reuse};
+use funnel_match::{Action, Bound, Count, Entry, Exclusion, Mode, Options, Reuse};
 use serde::Deserialize;
 
+use self::parts::{RawExclusion, RawStep};
 use crate::funnel::definition::{DefinitionError, Place};
 use crate::funnel::{OptionError, Window};
 
@@ -20,6 +23,8 @@ pub struct TableFunnel {
     pub where_sql: Option<String>,
     pub mode: Mode,
     pub window: Option<Span>,
+    pub entry: Entry,
+    pub count: Count,
     pub reuse: Reuse,
     pub bound: Bound,
     pub as_of: Option<Instant>,
@@ -28,6 +33,7 @@ pub struct TableFunnel {
     pub breakdown: Breakdown,
     pub period: Option<Period>,
     pub steps: Vec<TableStep>,
+    pub exclusions: Vec<TableExclusion>,
 }
 
 /// Where the rows come from.
@@ -53,6 +59,20 @@ pub struct TableStep {
     pub title: String,
     /// SQL predicate; NULL counts as false.
     pub when: String,
+    /// May a chain lack it?
+    pub optional: bool,
+    /// The longest time since the step before.
+    pub max_gap: Option<Span>,
+}
+
+/// Rows that must not come between two steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableExclusion {
+    pub name: String,
+    /// SQL predicate; NULL counts as false.
+    pub when: String,
+    /// Steps, counted from 0, and what becomes of the key.
+    pub rule: Exclusion,
 }
 
 /// A length of time: with a unit for times, a bare number for integers.
@@ -169,6 +189,8 @@ struct Raw {
     mode: Option<String>,
     window: Option<Scalar>,
     window_bound: Option<String>,
+    entry: Option<String>,
+    count: Option<String>,
     reuse: Option<String>,
     as_of: Option<Scalar>,
     #[serde(default)]
@@ -177,6 +199,8 @@ struct Raw {
     period: Option<RawPeriod>,
     #[serde(default)]
     steps: Vec<RawStep>,
+    #[serde(default)]
+    exclusions: Vec<RawExclusion>,
 }
 
 /// A text, or a number where time is an integer.
@@ -210,14 +234,6 @@ struct RawPeriod {
     zone: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawStep {
-    name: String,
-    title: Option<String>,
-    when: String,
-}
-
 impl TableFunnel {
     /// Reads a definition from a file.
     ///
@@ -245,13 +261,35 @@ impl TableFunnel {
     }
 
     /// What the matcher needs to know beyond mode, steps and window.
-    pub(crate) fn options(&self, as_of: Option<i64>) -> Options {
+    pub(crate) fn options(&self, as_of: Option<i64>, max_gap: Vec<Option<u64>>) -> Options {
+        let optional = self.steps.iter().enumerate();
+        let optional = optional.filter(|(_, step)| step.optional);
         Options {
+            entry: self.entry,
+            count: self.count,
+            max_gap,
             reuse: self.reuse,
             bound: self.bound,
             as_of,
-            ..Options::default()
+            exclusions: self.exclusions.iter().map(|one| one.rule).collect(),
+            optional: optional.fold(0, |mask, (step, _)| mask | 1 << step),
         }
+    }
+
+    /// The limits from each step to the next, `length` being the time of one; none if there are none.
+    pub(crate) fn gaps<T, E>(
+        &self,
+        length: impl Fn(&str, Span) -> Result<Option<T>, E>,
+    ) -> Result<Vec<Option<T>>, E> {
+        if self.steps.iter().all(|step| step.max_gap.is_none()) {
+            return Ok(Vec::new());
+        }
+        let gaps = self.steps.iter().enumerate().skip(1);
+        let gap = |(index, step): (usize, &TableStep)| match step.max_gap {
+            None => Ok(None),
+            Some(gap) => length(&format!("steps[{index}].max_gap"), gap),
+        };
+        gaps.map(gap).collect()
     }
 }
 
@@ -290,30 +328,29 @@ fn validate(place: &Place<'_>, raw: Raw) -> Result<TableFunnel, DefinitionError>
     let window = window.map(|text| parsed(place, "window", &text, WINDOW_HINT));
     let as_of = raw.as_of.as_ref().map(Scalar::text);
     let as_of = as_of.map(|text| parsed(place, "as_of", &text, "write one of these"));
-    let steps = validate_steps(place, raw.steps, mode)?;
+    let steps = parts::steps(place, raw.steps, mode)?;
+    let exclusions = parts::exclusions(place, raw.exclusions, &steps)?;
     let breakdown = raw.breakdown.map(|raw| breakdown(place, raw, steps.len()));
-    Ok(TableFunnel {
+    let funnel = TableFunnel {
         question: raw.question.unwrap_or_default(),
         name: raw.name,
         source: raw.source,
         where_sql: raw.where_sql,
         mode,
         window: window.transpose()?,
-        reuse: choice(place, "reuse", raw.reuse, ["row_once", "row_many"])?
-            .map_or(Reuse::RowOnce, |_| Reuse::RowMany),
-        bound: choice(
-            place,
-            "window_bound",
-            raw.window_bound,
-            ["inclusive", "exclusive"],
-        )?
-        .map_or(Bound::Inclusive, |_| Bound::Exclusive),
+        entry: one_of(place, "entry", raw.entry, &ENTRIES)?,
+        count: one_of(place, "count", raw.count, &COUNTS)?,
+        reuse: one_of(place, "reuse", raw.reuse, &REUSES)?,
+        bound: one_of(place, "window_bound", raw.window_bound, &BOUNDS)?,
         as_of: as_of.transpose()?,
         hold: raw.hold,
         breakdown: breakdown.transpose()?.unwrap_or_default(),
         period: raw.period.map(|raw| period(place, &raw)).transpose()?,
         steps,
-    })
+        exclusions,
+    };
+    parts::check(place, &funnel)?;
+    Ok(funnel)
 }
 
 fn parsed<T: FromStr<Err: std::fmt::Display>>(
@@ -326,23 +363,42 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
     text.parse().map_err(invalid)
 }
 
-/// `Some` for the second of two choices, `None` for the first, which is the default.
-fn choice(
+const ENTRIES: [(&str, Entry); 3] = [
+    ("latest", Entry::Latest),
+    ("first", Entry::First),
+    ("earliest_longest", Entry::EarliestLongest),
+];
+const COUNTS: [(&str, Count); 3] = [
+    ("unique", Count::Unique),
+    ("attempts", Count::Attempts),
+    ("completions", Count::Completions),
+];
+const REUSES: [(&str, Reuse); 2] = [("row_once", Reuse::RowOnce), ("row_many", Reuse::RowMany)];
+const BOUNDS: [(&str, Bound); 2] = [
+    ("inclusive", Bound::Inclusive),
+    ("exclusive", Bound::Exclusive),
+];
+const ACTIONS: [(&str, Action); 2] = [("drop", Action::Drop), ("stop", Action::Stop)];
+
+/// The choice of this name; without a name the default.
+fn one_of<T: Copy + Default>(
     place: &Place<'_>,
     key: &str,
-    text: Option<String>,
-    [default, other]: [&str; 2],
-) -> Result<Option<()>, DefinitionError> {
-    match text {
-        None => Ok(None),
-        Some(text) if text == default => Ok(None),
-        Some(text) if text == other => Ok(Some(())),
-        Some(text) => Err(place.invalid(
-            key,
-            format!("`{text}` is neither"),
-            &format!("write \"{default}\" or \"{other}\""),
-        )),
-    }
+    name: Option<String>,
+    choices: &[(&str, T)],
+) -> Result<T, DefinitionError> {
+    let Some(name) = name else {
+        return Ok(T::default());
+    };
+    let chosen = choices.iter().find(|(choice, _)| *choice == name);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<String> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        let problem = format!("`{name}` is none of the choices");
+        place.invalid(key, problem, &format!("write {}", names.join(" or ")))
+    })
 }
 
 fn breakdown(
@@ -383,35 +439,4 @@ fn period(place: &Place<'_>, raw: &RawPeriod) -> Result<Period, DefinitionError>
         every: raw.every,
         zone,
     })
-}
-
-fn validate_steps(
-    place: &Place<'_>,
-    raw: Vec<RawStep>,
-    mode: Mode,
-) -> Result<Vec<TableStep>, DefinitionError> {
-    if raw.is_empty() {
-        return Err(place.invalid("steps", "there are none", "write one [[steps]] or more"));
-    }
-    if raw.len() > mode.steps_max() {
-        let problem = format!("has {} steps", raw.len());
-        let hint = format!("mode {mode} takes {} at most", mode.steps_max());
-        return Err(place.invalid("steps", problem, &hint));
-    }
-    let mut steps: Vec<TableStep> = Vec::with_capacity(raw.len());
-    for (index, step) in raw.into_iter().enumerate() {
-        let key = |field: &str| format!("steps[{index}].{field}");
-        place.name(&key("name"), &step.name)?;
-        if steps.iter().any(|other| other.name == step.name) {
-            let problem = format!("`{}` stands twice", step.name);
-            return Err(place.invalid(key("name"), problem, "give each step its own name"));
-        }
-        place.text(&key("when"), &step.when, "write a SQL predicate")?;
-        steps.push(TableStep {
-            title: step.title.unwrap_or_else(|| step.name.clone()),
-            name: step.name,
-            when: step.when,
-        });
-    }
-    Ok(steps)
 }

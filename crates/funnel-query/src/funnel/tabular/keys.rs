@@ -1,6 +1,7 @@
 //! One key after the other through the matcher.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, new_null_array,
@@ -9,7 +10,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use funnel_match::{Matcher, Options, Row, Spec, State, classify};
+use funnel_match::{Count, Matcher, Options, Outcome, Row, STEPS_MAX, Spec, State, classify};
 
 use super::definition::{TableFunnel, Touch};
 use super::plan::Plan;
@@ -31,6 +32,10 @@ pub(crate) struct Unit {
     pub(crate) reached: Vec<bool>,
     /// Why it went no further, where the mode can tell.
     pub(crate) reason: Option<&'static str>,
+    /// When its chain began, or the attempt that an excluded row ended.
+    pub(crate) entered: Option<i64>,
+    /// The exclusion that ended it, and the id of the excluded row.
+    pub(crate) excluded_by: Option<(usize, Option<String>)>,
 }
 
 /// Turns the keys and breakdown values of units into columns again.
@@ -60,7 +65,11 @@ impl Values {
 /// Reads rows ordered by key, held values and time.
 pub(crate) struct Evaluation {
     matcher: Matcher,
-    explained: bool,
+    /// Finds the attempts, where those are counted.
+    attempts: Option<Matcher>,
+    completions_only: bool,
+    /// Does every key that was dropped have a reason?
+    pub(crate) explained: bool,
     touch: Touch,
     names: Names,
     values: Values,
@@ -73,6 +82,8 @@ pub(crate) struct Evaluation {
     seen: HashSet<String>,
     best: Option<Unit>,
     chain: Vec<Option<usize>>,
+    /// One bit for each step.
+    all: u64,
     pub(crate) unplaced: u64,
 }
 
@@ -81,7 +92,8 @@ struct Names {
     keys: Vec<String>,
     holds: Vec<String>,
     by: Vec<String>,
-    steps: Vec<String>,
+    /// Of the steps, then of the exclusions.
+    conditions: Vec<String>,
     has_id: bool,
 }
 
@@ -106,28 +118,15 @@ struct Batch<'a> {
 
 impl Evaluation {
     pub(crate) fn new(funnel: &TableFunnel, plan: &Plan) -> Result<Self> {
-        let as_of = funnel
-            .as_of
-            .map(|as_of| plan.clock.instant(as_of))
-            .transpose()?;
-        let options = funnel.options(as_of);
-        let window = match funnel.window {
-            Some(window) => plan.clock.window(window)?,
-            None => {
-                return Err(QueryError::usage(format!(
-                    "funnel `{}` has no window: write `window = \"31 days\"`, a bare number where \
-                     time is an integer, or \"unbounded\"",
-                    funnel.name
-                )));
-            }
-        };
+        let spec = spec(funnel, plan)?;
+        let options = spec.options();
         let plain = Options {
-            as_of,
+            as_of: options.as_of,
+            exclusions: options.exclusions.clone(),
+            optional: options.optional,
             ..Options::default()
-        } == options;
-        let spec = Spec::new(funnel.mode, plan.steps, window)
-            .and_then(|spec| spec.with_options(options))
-            .map_err(|e| QueryError::usage(format!("funnel `{}`: {e}", funnel.name)))?;
+        };
+        let explained = *options == plain && classify::reason(&spec, &[], None).is_ok();
         let numbered = |mark: &str, count: usize| -> Vec<String> {
             (0..count).map(|index| format!("{mark}_{index}")).collect()
         };
@@ -135,7 +134,11 @@ impl Evaluation {
             keys: numbered("key", plan.keys),
             holds: numbered("hold", plan.holds),
             by: numbered("by", plan.by),
-            steps: numbered("step", plan.steps),
+            conditions: [
+                numbered("step", plan.steps),
+                numbered("exclusion", plan.exclusions),
+            ]
+            .concat(),
             has_id: plan.has_id,
         };
         let failed =
@@ -155,8 +158,10 @@ impl Evaluation {
             Some(by.convert_columns(&none).map_err(failed)?.row(0).owned())
         };
         Ok(Self {
-            matcher: Matcher::new(spec),
-            explained: plain,
+            matcher: Matcher::new(spec.attempt()),
+            attempts: (funnel.count != Count::Unique).then(|| Matcher::new(spec)),
+            completions_only: funnel.count == Count::Completions,
+            explained,
             touch: funnel.breakdown.attribution,
             holds: converter(&names.holds)?,
             values: Values {
@@ -171,6 +176,7 @@ impl Evaluation {
             seen: HashSet::new(),
             best: None,
             chain: Vec::new(),
+            all: u64::MAX >> (STEPS_MAX - plan.steps),
             unplaced: 0,
         })
     }
@@ -184,7 +190,7 @@ impl Evaluation {
         let batch = self.read(batch)?;
         for row in 0..batch.times.len() {
             if batch.first_key.is_null(row) || batch.times.is_null(row) {
-                self.unplaced += u64::from(batch.masks[row] != 0);
+                self.unplaced += u64::from(batch.masks[row] & self.all != 0);
                 continue;
             }
             let key = batch.keys.row(row);
@@ -199,7 +205,7 @@ impl Evaluation {
                     .as_ref()
                     .is_none_or(|current| current.row() != hold)
                 {
-                    self.evaluate();
+                    self.evaluate(take);
                     self.hold = Some(hold.owned());
                 }
             }
@@ -226,7 +232,7 @@ impl Evaluation {
 
     /// Ends the current key.
     pub(crate) fn finish(&mut self, take: &mut impl FnMut(Unit)) {
-        self.evaluate();
+        self.evaluate(take);
         self.hold = None;
         self.seen.clear();
         if let Some(unit) = self.best.take() {
@@ -238,67 +244,91 @@ impl Evaluation {
         self.values
     }
 
-    /// Matches the current run; the better of several runs of a key stands for it.
-    fn evaluate(&mut self) {
+    /// Matches the current run: each of its attempts, or the key, for which the better of several
+    /// runs stands.
+    fn evaluate(&mut self, take: &mut impl FnMut(Unit)) {
         let run = std::mem::take(&mut self.run);
-        let (Some(key), false) = (&self.key, run.rows.is_empty()) else {
+        let (Some(key), false) = (self.key.clone(), run.rows.is_empty()) else {
             return;
         };
-        let outcome = self.matcher.outcome(&run.rows);
-        let rank = |level: usize, state: State| (level, state == State::Open);
-        let better = self
-            .best
-            .as_ref()
-            .is_none_or(|best| rank(outcome.level, outcome.state) > rank(best.level, best.state));
-        if !better {
+        if let Some(attempts) = &mut self.attempts {
+            let mut ranges = Vec::new();
+            attempts.attempts(&run.rows, &mut ranges);
+            for range in ranges {
+                let outcome = self.matcher.outcome(&run.rows[range.clone()]);
+                if !self.completions_only || outcome.state == State::Converted {
+                    take(self.unit(&key, &run, range, outcome));
+                }
+            }
             return;
         }
-        let steps = self.matcher.spec().steps();
-        self.matcher.chain(&run.rows, &mut self.chain);
-        self.chain.resize(steps, None);
-        let reached = self.matcher.reached(&run.rows);
-        let at = |place: &Option<usize>| place.and_then(|place| run.rows.get(place));
-        let id = |place: &Option<usize>| place.and_then(|place| run.ids.get(place)?.clone());
-        let reason = if self.explained {
-            classify::reason(
-                self.matcher.spec(),
-                &run.rows,
-                self.matcher.spec().options().as_of,
-            )
-            .ok()
-            .flatten()
-            .map(classify::Reason::name)
-        } else {
-            None
-        };
-        self.best = Some(Unit {
-            key: key.clone(),
-            value: self.value(&run),
-            level: outcome.level,
-            state: outcome.state,
-            times: self
-                .chain
-                .iter()
-                .map(|place| at(place).map(|row| row.time))
-                .collect(),
-            ids: self.chain.iter().map(id).collect(),
-            reached: (0..steps).map(|step| reached >> step & 1 == 1).collect(),
-            reason,
-        });
+        let outcome = self.matcher.outcome(&run.rows);
+        let rank = rank(outcome.level, outcome.state);
+        let better = |best: &Unit| rank > self::rank(best.level, best.state);
+        if self.best.as_ref().is_none_or(better) {
+            let range = 0..run.rows.len();
+            self.best = Some(self.unit(&key, &run, range, outcome));
+        }
     }
 
-    /// The breakdown value of a run whose chain was just found.
-    fn value(&self, run: &Run) -> Option<OwnedRow> {
+    /// What became of the rows of `run` in `range`.
+    fn unit(&mut self, key: &OwnedRow, run: &Run, range: Range<usize>, outcome: Outcome) -> Unit {
+        let begin = range.start;
+        let rows = &run.rows[range.clone()];
+        let spec = self.matcher.spec();
+        let reason = match outcome.state {
+            State::Excluded => Some("excluded_by"),
+            _ if !self.explained => None,
+            _ => {
+                let found = classify::reason(spec, rows, spec.options().as_of);
+                found.ok().flatten().map(classify::Reason::name)
+            }
+        };
+        let steps = spec.steps();
+        let reached = self.matcher.reached(rows);
+        self.matcher.chain(rows, &mut self.chain);
+        self.chain.resize(steps, None);
+        let at = |place: &Option<usize>| place.and_then(|place| rows.get(place));
+        let id_at = |place: usize| run.ids.get(begin + place).cloned().flatten();
+        let times = self.chain.iter().map(|place| at(place).map(|row| row.time));
+        let times: Vec<Option<i64>> = times.collect();
+        let hit = outcome.hit.filter(|_| reason == Some("excluded_by"));
+        Unit {
+            key: key.clone(),
+            value: self.value(run, range),
+            level: outcome.level,
+            state: outcome.state,
+            entered: times
+                .iter()
+                .flatten()
+                .min()
+                .copied()
+                .or(hit.map(|hit| hit.entry)),
+            times,
+            ids: self
+                .chain
+                .iter()
+                .map(|place| place.and_then(id_at))
+                .collect(),
+            reached: (0..steps).map(|step| reached >> step & 1 == 1).collect(),
+            reason,
+            excluded_by: hit.map(|hit| (hit.exclusion, id_at(hit.row))),
+        }
+    }
+
+    /// The breakdown value of the rows of a run in `range`, whose chain was just found.
+    fn value(&self, run: &Run, range: Range<usize>) -> Option<OwnedRow> {
         let none = self.no_value.as_ref()?;
-        let valued = |(row, value): &(&Row, &OwnedRow)| row.mask != 0 && *value != none;
-        let mut rows = run.rows.iter().zip(&run.values);
+        let valued = |(row, value): &(&Row, &OwnedRow)| row.mask & self.all != 0 && *value != none;
+        let values = &run.values[range.clone()];
+        let mut rows = run.rows[range].iter().zip(values);
         let found = match self.touch {
             Touch::First => rows.find(valued).map(|(_, value)| value),
             Touch::Last => rows.rfind(valued).map(|(_, value)| value),
-            Touch::All => run.values.first(),
+            Touch::All => values.first(),
             Touch::Step(step) => {
                 let place = self.chain.get(step.saturating_sub(1)).copied().flatten();
-                place.and_then(|place| run.values.get(place))
+                place.and_then(|place| values.get(place))
             }
         };
         Some(found.unwrap_or(none).clone())
@@ -316,10 +346,10 @@ impl Evaluation {
                 .transpose()
         };
         let mut masks = vec![0; batch.num_rows()];
-        for (step, name) in self.names.steps.iter().enumerate() {
+        for (bit, name) in self.names.conditions.iter().enumerate() {
             let flags: &BooleanArray = column(batch, name)?.as_boolean();
             for (row, mask) in masks.iter_mut().enumerate() {
-                *mask |= u64::from(flags.is_valid(row) && flags.value(row)) << step;
+                *mask |= u64::from(flags.is_valid(row) && flags.value(row)) << bit;
             }
         }
         let ids = self
@@ -337,6 +367,36 @@ impl Evaluation {
             ids: ids.map(|ids| ids.as_string::<i32>()),
         })
     }
+}
+
+/// What counts more: the level, then what can still become more, then what nothing ended. A key that
+/// an excluded row takes out of all counts did begin.
+fn rank(level: usize, state: State) -> (usize, u8) {
+    let state = match state {
+        State::Converted => 3,
+        State::Open => 2,
+        State::Excluded => u8::from(level == 0),
+        _ => u8::from(level > 0),
+    };
+    (level, state)
+}
+
+/// The funnel in the unit of the table's time.
+fn spec(funnel: &TableFunnel, plan: &Plan) -> Result<Spec> {
+    let as_of = funnel.as_of.map(|as_of| plan.clock.instant(as_of));
+    let as_of = as_of.transpose()?;
+    let gaps = funnel.gaps(|key, gap| plan.clock.length(key, gap))?;
+    let Some(window) = funnel.window else {
+        return Err(QueryError::usage(format!(
+            "funnel `{}` has no window: write `window = \"31 days\"`, a bare number where \
+             time is an integer, or \"unbounded\"",
+            funnel.name
+        )));
+    };
+    let window = plan.clock.length("window", window)?;
+    Spec::new(funnel.mode, plan.steps, window)
+        .and_then(|spec| spec.with_options(funnel.options(as_of, gaps)))
+        .map_err(|e| QueryError::usage(format!("funnel `{}`: {e}", funnel.name)))
 }
 
 fn converter(plan: &Plan, names: &[String]) -> Result<RowConverter, ArrowError> {

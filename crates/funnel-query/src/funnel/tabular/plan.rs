@@ -1,7 +1,7 @@
 //! From the expressions of a definition to rows ordered by key and time.
 //!
 //! Columns: `key_0` (with attribution `all` the breakdown follows as `key_1`, …), `hold_0`, …,
-//! `by_0`, …, `time` (Int64), `step_0`, …, `event_id` where there is one.
+//! `by_0`, …, `time` (Int64), `step_0`, …, `exclusion_0`, …, `event_id` where there is one.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Utc};
@@ -24,8 +24,8 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// `span` in this unit; `None` is unbounded.
-    pub(crate) fn window(self, span: Span) -> Result<Option<u64>> {
+    /// The `span` given as `key` in this unit; `None` is unbounded.
+    pub(crate) fn length(self, key: &str, span: Span) -> Result<Option<u64>> {
         match (self, span) {
             (_, Span::Time(Window::Unbounded)) => Ok(None),
             (Self::Integer, Span::Number(number)) => Ok(Some(number)),
@@ -34,11 +34,11 @@ impl Clock {
                 Ok(Some(span.as_secs().saturating_mul(ticks)))
             }
             (Self::Integer, Span::Time(window)) => Err(QueryError::usage(format!(
-                "`window` is {window}, but `source.time` is an integer: write a bare number in \
+                "`{key}` is {window}, but `source.time` is an integer: write a bare number in \
                  the unit of that column, or make a timestamp of it"
             ))),
             (Self::Ticks(_), Span::Number(number)) => Err(QueryError::usage(format!(
-                "`window` is {number}, but `source.time` is a time: write a unit, such as \
+                "`{key}` is {number}, but `source.time` is a time: write a unit, such as \
                  \"{number} seconds\""
             ))),
         }
@@ -93,6 +93,7 @@ pub(crate) struct Plan {
     pub(crate) holds: usize,
     pub(crate) by: usize,
     pub(crate) steps: usize,
+    pub(crate) exclusions: usize,
     pub(crate) has_id: bool,
 }
 
@@ -129,6 +130,12 @@ pub(crate) async fn plan(ctx: &SessionContext, funnel: &TableFunnel) -> Result<P
         columns.push(condition.alias(&name));
         any = any.or(ident(name));
     }
+    for (index, exclusion) in funnel.exclusions.iter().enumerate() {
+        let name = format!("exclusion_{index}");
+        let condition = parser.predicate(&format!("exclusions[{index}].when"), &exclusion.when)?;
+        columns.push(condition.alias(&name));
+        any = any.or(ident(name));
+    }
     if let Some(sql) = &funnel.source.sequence {
         columns.push(parser.expression("source.sequence", sql)?.alias("sequence"));
         order.push(ident("sequence"));
@@ -150,6 +157,7 @@ pub(crate) async fn plan(ctx: &SessionContext, funnel: &TableFunnel) -> Result<P
         holds: funnel.hold.len(),
         by: funnel.breakdown.by.len(),
         steps: funnel.steps.len(),
+        exclusions: funnel.exclusions.len(),
         has_id: funnel.source.event_id.is_some(),
     })
 }

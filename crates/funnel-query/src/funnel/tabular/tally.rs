@@ -16,7 +16,7 @@ use crate::funnel::times::Times;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StepTally {
     pub(crate) reached: i64,
-    /// Keys that reached the step before.
+    /// Keys that reached the required step before.
     pub(crate) previous: i64,
     /// Of those: this step, too.
     continued: i64,
@@ -24,12 +24,56 @@ pub(crate) struct StepTally {
     pub(crate) dropped: i64,
     /// Of those: not this step, but the window is not over.
     pub(crate) open: i64,
+    /// Of those: an excluded row ended them here. Of the first step: keys that are in no step because
+    /// of one.
+    pub(crate) excluded: i64,
+    /// Why `dropped`, where the mode can tell.
+    pub(crate) reasons: BTreeMap<&'static str, i64>,
     /// Not this step, but a later one.
     pub(crate) skipped: i64,
-    /// Of those that reached the step before.
+    /// Of those that reached the step before: not this step, which loses nobody or comes later.
     passed: i64,
-    /// From this step to the next.
+    /// From this step to the next required one.
     pub(crate) times: Times,
+}
+
+impl StepTally {
+    /// A key that goes no further than the step before.
+    fn lose(&mut self, unit: &Unit) {
+        match unit.state {
+            State::Open => self.open += 1,
+            State::Excluded => self.excluded += 1,
+            _ => {
+                self.dropped += 1;
+                if let Some(reason) = unit.reason {
+                    *self.reasons.entry(reason).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Do the numbers add up?
+    fn check(&self, step: usize, explained: bool) -> Result<()> {
+        let number = step + 1;
+        let wrong = |text: String| Err(QueryError::new(ErrorKind::Internal, text));
+        // Nobody comes to the first step from one before; its excluded keys are in no count.
+        let excluded = if step == 0 { 0 } else { self.excluded };
+        let accounted = self.continued + self.passed + self.dropped + self.open + excluded;
+        if accounted != self.previous {
+            return wrong(format!(
+                "step {number}: {} keys came from the step before, {accounted} are accounted for",
+                self.previous
+            ));
+        }
+        let reasons: i64 = self.reasons.values().sum();
+        if explained && reasons != self.dropped {
+            return wrong(format!(
+                "step {number}: {} keys were dropped, {reasons} for a reason",
+                self.dropped
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What is counted apart, in the order of the answer.
@@ -40,7 +84,10 @@ pub(crate) type Tallies = BTreeMap<Group, Vec<StepTally>>;
 
 /// Counts key after key.
 pub(crate) struct Tally {
-    steps: usize,
+    /// By step: is it optional?
+    optional: Vec<bool>,
+    /// Does every dropped key have a reason?
+    explained: bool,
     clock: Clock,
     period: Option<Period>,
     /// Without breakdown and period nobody at all is an answer, too.
@@ -48,13 +95,14 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(funnel: &TableFunnel, clock: Clock) -> Self {
+    pub(crate) fn new(funnel: &TableFunnel, clock: Clock, explained: bool) -> Self {
         let mut groups = Tallies::new();
         if funnel.breakdown.by.is_empty() && funnel.period.is_none() {
             groups.insert((None, None), vec![StepTally::default(); funnel.steps.len()]);
         }
         Self {
-            steps: funnel.steps.len(),
+            optional: funnel.steps.iter().map(|step| step.optional).collect(),
+            explained,
             clock,
             period: funnel.period,
             groups,
@@ -62,37 +110,48 @@ impl Tally {
     }
 
     pub(crate) fn add(&mut self, unit: &Unit) {
-        if !unit.reached.contains(&true) {
+        let out_of_all = !unit.reached.contains(&true);
+        if out_of_all && unit.state != State::Excluded {
             return;
         }
-        let entered = unit.times.iter().flatten().min();
-        let entered = entered.and_then(|time| self.clock.time(*time));
+        let entered = unit.entered.and_then(|time| self.clock.time(time));
         let period = self.period.and_then(|period| {
             let local = entered?.with_timezone(&period.zone);
             beginning(period.every, local.date_naive())
         });
-        let empty = || vec![StepTally::default(); self.steps];
+        let empty = || vec![StepTally::default(); self.optional.len()];
         let tallies = self.groups.entry((unit.value.clone(), period));
         let tallies = tallies.or_insert_with(empty);
+        if out_of_all {
+            tallies[0].excluded += 1;
+            return;
+        }
         let furthest = unit.reached.iter().rposition(|reached| *reached);
+        // Optional steps lose nobody: what stands before a step is the last required one.
+        let mut before = None;
         for (step, tally) in tallies.iter_mut().enumerate() {
             let reached = unit.reached[step];
             let later = furthest.is_some_and(|furthest| furthest > step);
+            let optional = self.optional[step];
             tally.reached += i64::from(reached);
             tally.skipped += i64::from(!reached && later);
-            let next = unit.times.get(step + 1).copied().flatten();
+            let next = (step + 1..self.optional.len()).find(|next| !self.optional[*next]);
+            let next = next.and_then(|next| unit.times[next]);
             if let (Some(from), Some(to)) = (unit.times[step], next)
                 && to >= from
             {
                 tally.times.push(seconds(to.abs_diff(from), self.clock));
             }
-            if step > 0 && unit.reached[step - 1] {
-                let lost = !reached && !later;
+            if before.is_some_and(|before: usize| unit.reached[before]) {
                 tally.previous += 1;
                 tally.continued += i64::from(reached);
-                tally.passed += i64::from(!reached && later);
-                tally.dropped += i64::from(lost && unit.state != State::Open);
-                tally.open += i64::from(lost && unit.state == State::Open);
+                tally.passed += i64::from(!reached && (later || optional));
+                if !reached && !later && !optional {
+                    tally.lose(unit);
+                }
+            }
+            if !optional {
+                before = Some(step);
             }
         }
     }
@@ -108,17 +167,7 @@ impl Tally {
             .flat_map(|steps| steps.iter_mut().enumerate())
         {
             tally.times.finish();
-            let accounted = tally.continued + tally.passed + tally.dropped + tally.open;
-            if accounted != tally.previous {
-                return Err(QueryError::new(
-                    ErrorKind::Internal,
-                    format!(
-                        "step {}: {} keys came from the step before, {accounted} are accounted for",
-                        step + 1,
-                        tally.previous
-                    ),
-                ));
-            }
+            tally.check(step, self.explained)?;
         }
         Ok(self.groups)
     }
@@ -137,5 +186,42 @@ fn beginning(every: Every, day: NaiveDate) -> Option<NaiveDate> {
             day.checked_sub_days(Days::new(u64::from(day.weekday().num_days_from_monday())))
         }
         Every::Month => day.with_day(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_do_not_add_up_are_refused() {
+        let sound = StepTally {
+            previous: 5,
+            continued: 1,
+            passed: 1,
+            dropped: 1,
+            open: 1,
+            excluded: 1,
+            reasons: BTreeMap::from([("never_seen", 1)]),
+            ..StepTally::default()
+        };
+        assert!(sound.check(1, true).is_ok());
+        let wrong = |tally: StepTally| tally.check(1, true).unwrap_err().to_string();
+        let lost = StepTally {
+            previous: 6,
+            ..sound.clone()
+        };
+        assert!(wrong(lost).contains("step 2: 6 keys came"));
+        let excluded = StepTally {
+            excluded: 2,
+            ..sound.clone()
+        };
+        assert!(wrong(excluded).contains("6 are accounted for"));
+        let unexplained = StepTally {
+            reasons: BTreeMap::new(),
+            ..sound
+        };
+        assert!(wrong(unexplained.clone()).contains("1 keys were dropped, 0 for a reason"));
+        assert!(unexplained.check(1, false).is_ok());
     }
 }
