@@ -10,6 +10,7 @@
 //! | [`reconcile`] | one class for each row read |
 //! | [`report`] | one funnel over a range of days |
 //! | [`named`] | `queries/*.sql` with bound parameters |
+//! | `table_function` | a report as a table of SQL |
 //! | [`publish`] | the marts of closed days |
 
 pub mod enrich;
@@ -23,6 +24,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod report;
 pub mod session;
+mod table_function;
 #[cfg(test)]
 mod testing;
 pub mod views;

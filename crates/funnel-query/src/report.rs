@@ -4,7 +4,8 @@ mod context;
 mod rows;
 mod tabular;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_empty_array};
+use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub(crate) use self::context::accounts;
@@ -123,7 +124,10 @@ pub async fn report(session: &QuerySession, request: ReportRequest) -> Result<Re
 }
 
 /// The rows of a report, without what stands beside them.
-async fn counts(session: &QuerySession, request: &ReportRequest) -> Result<(Header, RecordBatch)> {
+pub(crate) async fn counts(
+    session: &QuerySession,
+    request: &ReportRequest,
+) -> Result<(Header, RecordBatch)> {
     if request.from > request.to {
         return Err(QueryError::usage(format!(
             "the range from {} to {} is empty: --to is the last day, inclusive",
@@ -153,6 +157,20 @@ pub(crate) async fn counts_of_unit(
     let both = requests.iter().zip(&counted);
     both.map(|(request, counted)| laid_out(session, request, account.clone(), counted))
         .collect()
+}
+
+/// The columns of the rows of a report whose breakdown columns have these types.
+pub(crate) fn schema(
+    session: &QuerySession,
+    request: &ReportRequest,
+    types: &[DataType],
+) -> Result<SchemaRef> {
+    let none = Counts {
+        values: types.iter().map(new_empty_array).collect(),
+        groups: Vec::new(),
+    };
+    let (_, rows) = laid_out(session, request, String::new(), &none)?;
+    Ok(rows.schema())
 }
 
 impl ReportRequest {
@@ -225,7 +243,8 @@ pub(crate) async fn choose_account(session: &QuerySession, asked: Option<&str>) 
         ))),
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(QueryError::usage(format!(
-            "the lake holds several accounts: name one with --account; it has: {listed}"
+            "the lake holds several accounts: name one with --account, in SQL with the option \
+             `account` of the function `funnel`; it has: {listed}"
         ))),
     }
 }

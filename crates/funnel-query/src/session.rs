@@ -17,7 +17,7 @@ use funnel_lake::Lake;
 
 use crate::enrich::{EnrichRules, EnrichedProvider};
 use crate::error::{ErrorKind, QueryError, Result};
-use crate::views;
+use crate::{table_function, views};
 
 /// The tables that come from the lake.
 pub const LAKE_TABLES: [&str; 3] = ["events", "rejects", "ledger"];
@@ -50,7 +50,8 @@ impl QueryOptions {
 /// A SQL session over one state of a lake, or over no lake at all.
 ///
 /// Tables `events`, `rejects`, `ledger`; views `events_enriched`, `sessions`, `offers`, `chats`,
-/// `conversions`. The session sees the lake as it was when the session was made.
+/// `conversions`; table function `funnel`. The session sees the lake as it was when the session
+/// was made.
 pub struct QuerySession {
     ctx: SessionContext,
     lake: Option<Lake>,
@@ -98,12 +99,17 @@ impl QuerySession {
             QueryError::new(ErrorKind::Config, "could not make a query session").with_source(source)
         })?;
         let as_of = options.as_of.unwrap_or_else(Utc::now);
-        Ok(Self {
+        Ok(Self::around(ctx, options, as_of))
+    }
+
+    /// A session with the tables and functions that `ctx` has.
+    pub(crate) fn around(ctx: SessionContext, options: QueryOptions, as_of: DateTime<Utc>) -> Self {
+        Self {
             ctx,
             lake: None,
             options,
             as_of,
-        })
+        }
     }
 
     /// A session whose `events` are `batches` (of the events schema), with every view over them.
@@ -181,8 +187,10 @@ impl QuerySession {
             event_days: self.options.event_days,
         };
         let enriched = EnrichedProvider::try_new(Arc::clone(&events), rules)?;
+        let columns = enriched.schema();
         self.add_table("events", events)?;
         self.add_table("events_enriched", Arc::new(enriched))?;
+        table_function::register(&self.ctx, columns, self.options.clone(), self.as_of);
         views::register(&self.ctx, self.as_of).await
     }
 }
