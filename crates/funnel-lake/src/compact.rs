@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use funnel_events::EVENT_DATE;
 use uuid::Uuid;
 
-pub use self::lock::MaintenanceLock;
+pub use self::lock::RunLock;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::lake::Lake;
 use crate::swap::{Swap, Swapped};

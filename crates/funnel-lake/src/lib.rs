@@ -5,6 +5,7 @@
 //! | [`lake`] | one directory with its tables and its format version |
 //! | [`table`] | one Delta table: its log state, its snapshots, its maintenance |
 //! | [`commit`] | appending rows and offsets in one step, compared with what is stored |
+//! | `changes` | what a table has gained since one of its versions |
 //! | [`compact`] | closed days in the order in which funnels are computed |
 //! | [`writer`], [`stats`] | Parquet files and their statistics |
 //! | [`ledger`] | what became of every offset |
@@ -15,6 +16,7 @@
 //! | [`provider`] | DataFusion's view of a Delta table |
 
 pub mod audit;
+mod changes;
 pub mod commit;
 pub mod compact;
 pub mod error;
@@ -40,7 +42,7 @@ pub mod writer;
 
 pub use audit::{AuditReport, PartitionTotals, Problem, audit};
 pub use commit::{Commit, OffsetAdvance, OffsetKey, Outcome};
-pub use compact::{CompactOptions, CompactedDay, EventDay, MaintenanceLock};
+pub use compact::{CompactOptions, CompactedDay, EventDay, RunLock};
 pub use error::{ErrorKind, LakeError, Result};
 pub use halts::Halt;
 pub use lake::{FORMAT_VERSION, Lake};

@@ -42,9 +42,12 @@ impl Lake {
         let location = self.location().child(name)?;
         let definition = TableDefinition {
             name,
-            schema,
             partition_column: Some(partition_column),
-            stats_columns: &["account_id"],
+            stats_columns: match schema.field_with_name("account_id") {
+                Ok(_) => &["account_id"],
+                Err(_) => &[],
+            },
+            schema,
         };
         DeltaLog::create_if_missing(&location, &definition).await?;
         let table = DeltaLog::open(location, name).await?;

@@ -297,6 +297,14 @@ impl Snapshot {
         })
     }
 
+    /// The same version of the table with other files.
+    pub(crate) fn with_files(&self, files: Vec<FileEntry>) -> Self {
+        Self {
+            files: Arc::new(files),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn location(&self) -> &Location {
         &self.location
     }

@@ -1,9 +1,26 @@
 //! `funnel publish`: the marts of closed days, written once, atomically, and again without harm.
+//!
+//! | Module | What it holds |
+//! | --- | --- |
+//! | `incremental` | one run: what came since the last one, and the days that it changes |
+//! | `keys`, `index`, `closure` | what ties events together, on which days, and following it |
+//! | `state`, `merge` | what each key contributes to a day, and replacing it |
+//! | `build`, `contract`, `write` | the rows of the marts, their types, their place in the lake |
+//! | `record` | what was published, and from what |
 
 mod build;
 pub mod closing;
+mod closure;
 mod contract;
+mod incremental;
+mod index;
+mod keys;
+mod merge;
+mod record;
+mod state;
 mod write;
+
+use std::collections::BTreeSet;
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +28,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use funnel_lake::Lake;
 
+use self::incremental::Run;
 use crate::error::{ErrorKind, QueryError, Result};
 use crate::{QueryOptions, QuerySession};
 
@@ -55,6 +73,20 @@ pub struct RunReport {
     /// True when every partition already held exactly this content.
     pub unchanged: bool,
     pub partitions: Vec<PartitionReport>,
+    /// The days that were asked for, and published days that late events changed.
+    pub days: Vec<DayReport>,
+    /// UTC days of `events` whose files were read for it.
+    pub event_days_read: Vec<NaiveDate>,
+}
+
+/// One local day.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DayReport {
+    pub date: NaiveDate,
+    /// Whether it was asked for; a day that was not had been published before.
+    pub requested: bool,
+    /// How many visitors, and chats without a visitor, contribute something else than before.
+    pub keys_changed: usize,
 }
 
 /// What happened to a partition.
@@ -79,47 +111,37 @@ pub struct PartitionReport {
     pub content_hash: String,
 }
 
-/// Publishes the marts `offers` and `funnel_daily` of every day of the range.
+/// Publishes the marts `offers` and `funnel_daily` of every day of the range, and again those of
+/// published days that events changed which came since.
 ///
 /// # Errors
 /// Incomplete when a day is not closed yet (nothing is written); query or unavailable when a
-/// query or a write fails (each partition is then either wholly old or wholly new).
+/// query or a write fails (each partition is then either wholly old or wholly new); unavailable
+/// while another run publishes.
 pub async fn publish(session: &QuerySession, request: PublishRequest) -> Result<RunReport> {
     let started = Instant::now();
     let lake = session.lake().ok_or_else(|| {
         QueryError::usage("the marts are written to a lake: name one with --lake")
     })?;
     wait_until_closed(lake, session.options(), &request, started).await?;
-    // What is known to be complete now may be newer than what the caller's session sees.
-    let options = QueryOptions {
-        as_of: Some(request.now),
-        ..session.options().clone()
-    };
-    let session = QuerySession::open(lake, options).await?;
-    let mut partitions = Vec::new();
-    let mut day = request.from;
-    while day <= request.to {
-        let span = build::span(&session, day).await?;
-        let offers = build::offers(&session, day, span, request.now).await?;
-        partitions.push(write::mart(&session, lake, &write::OFFERS, day, offers).await?);
-        let daily = build::funnel_daily(&session, day, span, request.now).await?;
-        if daily.num_columns() > 0 {
-            partitions.push(write::mart(&session, lake, &write::FUNNEL_DAILY, day, daily).await?);
-        }
-        day = match day.succ_opt() {
-            Some(next) => next,
-            None => break,
-        };
-    }
+    let locked = lake.lock_publish().await;
+    let _lock = locked.map_err(|source| QueryError::lake("could not publish", source))?;
+    let days = request.from.iter_days();
+    let days: BTreeSet<NaiveDate> = days.take_while(|day| *day <= request.to).collect();
+    let options = session.options().clone();
+    // Reads what is known to be complete now, which may be newer than what the session sees.
+    let run = Run::begin(lake, options, request.now, days).await?;
+    let done = run.finish().await?;
+    let written = |partition: &PartitionReport| partition.action == Action::Written;
     Ok(RunReport {
         data_from: request.from,
         data_to: request.to,
         started_at: request.now,
         finished_at: request.now + started.elapsed(),
-        unchanged: partitions
-            .iter()
-            .all(|partition| partition.action == Action::Unchanged),
-        partitions,
+        unchanged: !done.partitions.iter().any(written),
+        partitions: done.partitions,
+        days: done.days,
+        event_days_read: done.days_read.into_iter().collect(),
     })
 }
 

@@ -141,22 +141,29 @@ pub(crate) async fn counts(
     laid_out(session, request, scope.account, &counted)
 }
 
-/// The rows of several reports that differ in funnel and breakdown only, and name their account.
-pub(crate) async fn counts_of_unit(
+/// The units of several reports that differ in funnel and breakdown only, and name their account.
+pub(crate) async fn units(
     session: &QuerySession,
     unit: Unit,
     requests: &[ReportRequest],
-) -> Result<Vec<(Header, RecordBatch)>> {
+) -> Result<Vec<Vec<RecordBatch>>> {
     let Some(first) = requests.first() else {
         return Ok(Vec::new());
     };
-    let account = first.account.clone().unwrap_or_default();
-    let scope = first.scope(account.clone());
+    let scope = first.scope(first.account.clone().unwrap_or_default());
     let questions: Vec<Question<'_>> = requests.iter().map(ReportRequest::question).collect();
-    let counted = execution::execute_all(session.ctx(), &scope, unit, &questions).await?;
-    let both = requests.iter().zip(&counted);
-    both.map(|(request, counted)| laid_out(session, request, account.clone(), counted))
-        .collect()
+    execution::units_of_all(session.ctx(), &scope, unit, &questions).await
+}
+
+/// The rows of a report from its [`units`].
+pub(crate) async fn counts_of(
+    session: &QuerySession,
+    request: &ReportRequest,
+    units: &[RecordBatch],
+) -> Result<(Header, RecordBatch)> {
+    let counted = execution::tally(session.ctx(), &request.question(), units).await?;
+    let account = request.account.clone().unwrap_or_default();
+    laid_out(session, request, account, &counted)
 }
 
 /// The columns of the rows of a report whose breakdown columns have these types.

@@ -30,6 +30,12 @@ pub(super) async fn run(context: &Context, args: &PublishArgs) -> Result<Exit> {
     let report = publish(&session, request).await?;
     let text = serde_json::to_string_pretty(&report).map_err(CliError::output)?;
     output::print(&format!("{text}\n"))?;
+    for day in report.days.iter().filter(|day| !day.requested) {
+        output::note(&format!(
+            "{} was published before and changed: {} keys contribute something else now",
+            day.date, day.keys_changed
+        ));
+    }
     if report.unchanged {
         output::note("nothing to do: every mart holds exactly this already");
     }

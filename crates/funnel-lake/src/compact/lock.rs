@@ -1,4 +1,4 @@
-//! One maintenance run at a time.
+//! One run of a kind at a time.
 
 use std::fs::{File, TryLockError};
 
@@ -6,26 +6,36 @@ use crate::error::{ErrorKind, LakeError, Result};
 use crate::lake::Lake;
 use crate::storage::blocking;
 
-const FILE: &str = "_state/maintenance.lock";
-
-/// Keeps other maintenance runs of this machine away until it is dropped. Two at once would do no
-/// harm, and each other's work twice.
+/// Keeps other runs of its kind on this machine away until it is dropped.
 #[derive(Debug)]
-pub struct MaintenanceLock {
+pub struct RunLock {
     /// The operating system lets go of the lock when the file is closed, however that comes about.
     _file: File,
 }
 
 impl Lake {
-    /// Takes the lock.
+    /// Takes the lock of maintenance. Two runs at once would do no harm, and each other's work
+    /// twice.
     ///
     /// # Errors
     /// `Unavailable` while another run has it.
-    pub async fn lock_maintenance(&self) -> Result<MaintenanceLock> {
-        let path = self
-            .location()
-            .local_file(FILE)
-            .ok_or_else(|| LakeError::config("maintenance works on a lake on a local disk only"))?;
+    pub async fn lock_maintenance(&self) -> Result<RunLock> {
+        self.lock("maintenance").await
+    }
+
+    /// Takes the lock of publishing: what was published is written down at the end of a run.
+    ///
+    /// # Errors
+    /// `Unavailable` while another run has it.
+    pub async fn lock_publish(&self) -> Result<RunLock> {
+        self.lock("publish").await
+    }
+
+    async fn lock(&self, kind: &'static str) -> Result<RunLock> {
+        let file = format!("_state/{kind}.lock");
+        let path = self.location().local_file(&file).ok_or_else(|| {
+            LakeError::config(format!("{kind} works on a lake on a local disk only"))
+        })?;
         blocking(move || {
             let failed = |e: std::io::Error| {
                 LakeError::unavailable(format!("could not lock `{}`", path.display()), e)
@@ -37,11 +47,11 @@ impl Lake {
             let file = options.create(true).truncate(false).write(true).open(&path);
             let file = file.map_err(failed)?;
             match file.try_lock() {
-                Ok(()) => Ok(MaintenanceLock { _file: file }),
+                Ok(()) => Ok(RunLock { _file: file }),
                 Err(TryLockError::WouldBlock) => Err(LakeError::new(
                     ErrorKind::Unavailable,
                     format!(
-                        "another maintenance run is at work on this lake (it holds `{}`)",
+                        "another {kind} run is at work on this lake (it holds `{}`)",
                         path.display()
                     ),
                 )),

@@ -1,6 +1,6 @@
 //! One entry of a table's log: the parts that we look at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::BATCH_ID;
 use crate::error::{LakeError, Result};
 use crate::storage::Location;
+use crate::table::FileEntry;
 
 /// One entry of the log: the parts that we look at.
 #[derive(Debug, Default)]
@@ -48,6 +49,12 @@ pub(crate) struct AddLine {
     pub(crate) path: String,
     /// Whether its rows are new to the table.
     pub(crate) data_change: bool,
+    #[serde(default)]
+    size: i64,
+    #[serde(default)]
+    modification_time: i64,
+    #[serde(default)]
+    partition_values: BTreeMap<String, Option<String>>,
     stats: Option<String>,
 }
 
@@ -87,6 +94,19 @@ pub(crate) fn entry_path(version: u64) -> String {
 }
 
 impl AddLine {
+    /// The file as a snapshot has it.
+    pub(crate) fn to_file(&self) -> FileEntry {
+        FileEntry {
+            path: self.path.clone(),
+            size: self.size,
+            modification_time: self.modification_time,
+            partition_values: self.partition_values.clone(),
+            num_records: self.num_records(),
+            stats: self.stats.clone(),
+            sorted: false,
+        }
+    }
+
     /// The number of rows, if the writer said so.
     pub(crate) fn num_records(&self) -> Option<i64> {
         #[derive(Deserialize)]
@@ -175,6 +195,11 @@ impl LogEntry {
             && !self.rewrites()
             && self.metadata.is_none()
             && self.protocol.is_none()
+    }
+
+    /// Whether rows that were in the table are not any more.
+    pub(crate) fn removes_rows(&self) -> bool {
+        self.removes_data || self.rewrites()
     }
 
     /// Whether a foreign entry took rows away (or put the table back to an older state).

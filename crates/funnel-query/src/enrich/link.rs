@@ -47,7 +47,8 @@ struct Known {
     campaign: Option<i64>,
     engagement: Option<i64>,
     revision: Option<i32>,
-    flow: Option<Flow>,
+    /// The flow that the earliest row says.
+    flow: Option<(i64, u128, Flow)>,
 }
 
 /// Numbers the chats and fills what a row lacks from the other rows of its chat.
@@ -170,8 +171,9 @@ fn learn(known: &mut Known, row: &Row) {
             known.revision = row.revision;
         }
     }
-    if row.flow != Flow::Unknown && known.flow.is_none() {
-        known.flow = Some(row.flow);
+    let earlier = |(time, id, _): (i64, u128, Flow)| (row.time, row.id) < (time, id);
+    if row.flow != Flow::Unknown && known.flow.is_none_or(earlier) {
+        known.flow = Some((row.time, row.id, row.flow));
     }
 }
 
@@ -209,7 +211,7 @@ fn name_participants(rows: &mut [Row], known: &mut [Known]) {
 fn fill(row: &mut Row, known: &Known, texts: &Interner) {
     let is_chat = row.is_chat_row() || row.code == code::SURVEY;
     if row.flow == Flow::Unknown {
-        row.flow = known.flow.unwrap_or(Flow::Unknown);
+        row.flow = known.flow.map_or(Flow::Unknown, |(_, _, flow)| flow);
     }
     if is_chat && row.engagement.is_none() {
         row.campaign = row.campaign.or(known.campaign);

@@ -1,19 +1,20 @@
 //! One row per unit: which steps it reached, and when.
 //!
-//! Columns per step `i`: `r{i}` reached, `t{i}` time, `q{i}` required of this unit, `n{i}` seen.
+//! Columns per step `i`: `r{i}` reached, `t{i}` time, `q{i}` required of this unit, `n{i}` seen; then
+//! the key of the unit and the visitor it belongs to.
 
 use datafusion::common::{ScalarValue, plan_datafusion_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::expr_fn::{coalesce, get_field};
-use datafusion::functions_aggregate::expr_fn::bool_or;
+use datafusion::functions_aggregate::expr_fn::{bool_or, min};
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::execution::{StepRules, by_name};
 use super::options::{Mode, Window};
-use super::projection::UNIT_KEY;
+use super::projection::{UNIT_KEY, VISITOR_KEY};
 
 /// How chains are matched.
 pub(crate) struct Matcher<'a> {
@@ -32,7 +33,7 @@ pub(crate) fn per_unit(
     let rows = flagged(rows, steps, breakdowns)?;
     let mut keys = vec![ident(UNIT_KEY)];
     keys.extend((0..breakdowns).map(|index| ident(by_name(index))));
-    let mut aggregates = Vec::new();
+    let mut aggregates = vec![min(ident(VISITOR_KEY)).alias(VISITOR_KEY)];
     for (index, step) in steps.iter().enumerate() {
         for (mark, rule) in [("q", &step.required_when), ("n", &step.seen_when)] {
             if rule.is_some() {
@@ -72,12 +73,13 @@ pub(crate) fn per_unit(
         };
         columns.push(seen.alias(format!("n{index}")));
     }
+    columns.extend([ident(UNIT_KEY), ident(VISITOR_KEY)]);
     rows.aggregate(keys, aggregates)?.select(columns)
 }
 
 /// Rows reduced to unit, breakdown, time and one flag per predicate; rows without any flag go.
 fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResult<DataFrame> {
-    let mut columns = vec![ident(UNIT_KEY), ident("event_time")];
+    let mut columns = vec![ident(UNIT_KEY), ident(VISITOR_KEY), ident("event_time")];
     columns.extend((0..breakdowns).map(|index| ident(by_name(index))));
     let mut any = lit(false);
     for (index, step) in steps.iter().enumerate() {

@@ -7,6 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::error::Result as PlanResult;
@@ -54,13 +57,14 @@ pub(crate) async fn execute(
     count(ctx, rows, question, parsed).await
 }
 
-/// Counts for several questions about the same rows and unit, which are then projected once.
-pub(crate) async fn execute_all(
+/// For each of several questions about the same rows and unit, which are then projected once: its
+/// units as `chain` makes them.
+pub(crate) async fn units_of_all(
     ctx: &SessionContext,
     scope: &Scope,
     unit: Unit,
     questions: &[Question<'_>],
-) -> Result<Vec<Counts>> {
+) -> Result<Vec<Vec<RecordBatch>>> {
     let mut parsed = Vec::with_capacity(questions.len());
     for question in questions {
         parsed.push(Parsed::new(ctx, question).await?);
@@ -70,11 +74,41 @@ pub(crate) async fn execute_all(
         .flat_map(|parsed| parsed.wanted.iter().cloned())
         .collect();
     let rows = projection::project(ctx, scope, unit, &wanted).await?;
-    let mut counts = Vec::with_capacity(questions.len());
-    for (question, parsed) in questions.iter().zip(parsed) {
-        counts.push(count(ctx, rows.clone(), question, parsed).await?);
+    let mut units = Vec::with_capacity(questions.len());
+    for (question, parsed) in questions.iter().zip(&parsed) {
+        let found = units_of(ctx, rows.clone(), question, parsed)?
+            .collect()
+            .await;
+        units.push(found.map_err(|source| QueryError::query("could not run the funnel", source))?);
     }
-    Ok(counts)
+    Ok(units)
+}
+
+/// Counts units that were made before.
+pub(crate) async fn tally(
+    ctx: &SessionContext,
+    question: &Question<'_>,
+    units: &[RecordBatch],
+) -> Result<Counts> {
+    let failed = |source: ArrowError| QueryError::query("could not count units", source.into());
+    let parsed = Parsed::new(ctx, question).await?;
+    let types = types_of(ctx, question.by).await?;
+    let mut counter = Counter::new(&parsed.steps, &types).map_err(failed)?;
+    for batch in units {
+        counter.add(batch).map_err(failed)?;
+    }
+    counter.finish().map_err(failed)
+}
+
+/// The types of columns of `events_enriched`, which are those of breakdowns by them.
+pub(crate) async fn types_of(ctx: &SessionContext, names: &[String]) -> Result<Vec<DataType>> {
+    let failed = |source| QueryError::query("could not read view `events_enriched`", source);
+    let enriched = ctx.table("events_enriched").await.map_err(failed)?;
+    let field = |name: &String| enriched.schema().field_with_unqualified_name(name);
+    let types = names
+        .iter()
+        .map(|name| Ok(field(name)?.data_type().clone()));
+    types.collect::<PlanResult<_>>().map_err(failed)
 }
 
 /// The predicates of a question and the columns that they and its breakdown need.
@@ -126,15 +160,16 @@ fn with_values_of_unit(filter: Expr) -> PlanResult<Expr> {
     Ok(replaced?.data)
 }
 
-async fn count(
+/// One row per unit and breakdown value.
+fn units_of(
     ctx: &SessionContext,
     mut rows: DataFrame,
     question: &Question<'_>,
-    parsed: Parsed,
-) -> Result<Counts> {
+    parsed: &Parsed,
+) -> Result<DataFrame> {
     let failed = |source| QueryError::query("could not plan the funnel", source);
-    for filter in parsed.filters {
-        rows = restrict(rows, filter).map_err(failed)?;
+    for filter in &parsed.filters {
+        rows = restrict(rows, filter.clone()).map_err(failed)?;
     }
     let rows = break_down(rows, question.by).and_then(projection::facts);
     let rows = rows.map_err(failed)?;
@@ -143,8 +178,16 @@ async fn count(
         mode: question.mode,
         window: question.window,
     };
-    let units = chain::per_unit(&matcher, rows, &parsed.steps, question.by.len());
-    let units = units.map_err(failed)?;
+    chain::per_unit(&matcher, rows, &parsed.steps, question.by.len()).map_err(failed)
+}
+
+async fn count(
+    ctx: &SessionContext,
+    rows: DataFrame,
+    question: &Question<'_>,
+    parsed: Parsed,
+) -> Result<Counts> {
+    let units = units_of(ctx, rows, question, &parsed)?;
     let failed = |source| QueryError::query("could not run the funnel", source);
     let types: Vec<_> = (0..question.by.len())
         .map(|index| units.schema().field(index).data_type().clone())

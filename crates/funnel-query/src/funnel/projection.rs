@@ -26,6 +26,8 @@ use crate::error::{QueryError, Result};
 
 /// The key of the unit that a projected row belongs to.
 pub(crate) const UNIT_KEY: &str = "unit_key";
+/// The visitor of a projected row; of the rows of a unit, nearly always one.
+pub(crate) const VISITOR_KEY: &str = "visitor_key";
 /// Whether the row is one of the session, repeated for this unit.
 const REPEATED: &str = "is_repeated";
 /// Whether the row's conversation became interactive.
@@ -86,7 +88,7 @@ const KEY_COLUMNS: [&str; 8] = [
     "session_key",
     "offer_key",
     "conversation_key",
-    "visitor_key",
+    VISITOR_KEY,
 ];
 
 /// Columns in which an attributed conversion keeps its own value beside type and time.

@@ -1,16 +1,20 @@
 //! The rows of the marts for one local day.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, RecordBatch, StringArray};
-use arrow::compute::{cast, concat_batches, max, min};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimestampMicrosecondType};
+use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max as latest, min as earliest};
+use datafusion::logical_expr::when;
 use datafusion::prelude::ident;
 
 use super::contract::{self, Origin};
+use super::state;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::projection::date_literal;
@@ -21,79 +25,131 @@ use crate::report::{self, Header, ReportRequest};
 pub(super) const DATE: &str = "session_start_date";
 
 /// What decides the rows of `offers` beside the events.
-const OFFERS_SQL: &str = include_str!("../../../../queries/views/offers.sql");
+pub(super) const OFFERS_SQL: &str = include_str!("../../../../queries/views/offers.sql");
 /// Dimensions by which `funnel_daily` is broken down, each for itself.
-const BREAKDOWNS: [&str; 3] = ["campaign_id", "engagement_id", "device_family"];
+pub(super) const BREAKDOWNS: [&str; 3] = ["campaign_id", "engagement_id", "device_family"];
 
-/// The first and the last instant of the events behind a day.
-pub(super) type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// When the events of the sessions of `day` happened.
-pub(super) async fn span(session: &QuerySession, day: NaiveDate) -> Result<Span> {
+/// The rows that some events give for one day.
+pub(super) struct DayRows {
+    pub(super) state: RecordBatch,
+    /// As in view `offers`, in the types of the mart.
+    pub(super) offers: RecordBatch,
+}
+
+/// What the events of `session` and `accounts` give for the sessions that began on `day`.
+pub(super) async fn day_rows(
+    session: &QuerySession,
+    day: NaiveDate,
+    accounts: &[String],
+) -> Result<DayRows> {
+    let definitions = definitions()?;
+    let mut parts = Vec::new();
+    for account in accounts {
+        for unit in Unit::ALL.iter().copied() {
+            let requests = daily_requests(&definitions, account, unit, day);
+            let units = report::units(session, unit, &requests).await?;
+            for (request, units) in requests.iter().zip(&units) {
+                parts.extend(state::of_units(request, units)?);
+            }
+        }
+    }
+    parts.extend(spans(session, day).await?);
+    Ok(DayRows {
+        state: state::joined(&parts).map_err(laid_out)?,
+        offers: offers(session, day).await?,
+    })
+}
+
+/// When the events of the sessions of `day` happened, key by key.
+async fn spans(session: &QuerySession, day: NaiveDate) -> Result<Vec<RecordBatch>> {
     let failed = |source| QueryError::query("could not read the events of the day", source);
     let read = async {
         let events = session.ctx().table("events_enriched").await?;
         let time = || ident("event_time");
+        // Where there is a visitor, the ids of chats would only make more rows.
+        let chat = |name: &str| {
+            let id = when(ident("visitor_id").is_null(), ident(name)).end();
+            Ok::<_, DataFusionError>(id?.alias(name))
+        };
+        let mut columns = vec![ident("account_id"), ident("visitor_id"), time()];
+        for name in [
+            "chat_session_key",
+            "chat_key",
+            "auth_conversation_id",
+            "participant_id",
+        ] {
+            columns.push(chat(name)?);
+        }
+        let keys = columns.iter().filter(|column| **column != time());
+        let keys = keys
+            .map(|key| ident(key.schema_name().to_string()))
+            .collect();
         events
             .filter(
                 ident(DATE)
                     .eq(date_literal(day))
                     .and(ident("is_duplicate").is_false()),
             )?
+            .select(columns)?
             .aggregate(
-                vec![],
-                vec![earliest(time()).alias("a"), latest(time()).alias("b")],
+                keys,
+                vec![
+                    earliest(time()).alias("first"),
+                    latest(time()).alias("last"),
+                ],
             )?
             .collect()
             .await
     };
     let batches = read.await.map_err(failed)?;
-    let mut found = (None, None);
-    for batch in batches {
-        let column = |index: usize| {
-            batch
-                .column(index)
-                .as_primitive::<TimestampMicrosecondType>()
-        };
-        found.0 = min(column(0)).and_then(DateTime::from_timestamp_micros);
-        found.1 = max(column(1)).and_then(DateTime::from_timestamp_micros);
-    }
-    Ok(found)
+    let spans = batches.iter().map(|batch| state::of_spans(day, batch));
+    spans
+        .collect::<Result<_, _>>()
+        .map_err(|source| failed(source.into()))
 }
 
 /// One row per offer of the sessions that began on `day`.
-pub(super) async fn offers(
-    session: &QuerySession,
-    day: NaiveDate,
-    span: Span,
-    computed_at: DateTime<Utc>,
-) -> Result<RecordBatch> {
+async fn offers(session: &QuerySession, day: NaiveDate) -> Result<RecordBatch> {
     let failed = |source| QueryError::query("could not make the mart `offers`", source);
     let read = async {
         let offers = session.ctx().table("offers").await?;
+        let rows = offers.filter(ident(DATE).eq(date_literal(day)))?;
+        let schema = rows.schema().as_arrow().clone();
+        Ok((schema, rows.collect().await?))
+    };
+    let (schema, batches) = read.await.map_err(failed)?;
+    contract::stored(&schema, &batches).map_err(|source| failed(source.into()))
+}
+
+/// The rows of the mart `offers`, in its order.
+pub(super) fn offers_mart(
+    rows: &RecordBatch,
+    state: &RecordBatch,
+    computed_at: DateTime<Utc>,
+) -> Result<RecordBatch> {
+    let make = || {
         let order = [
             "account_id",
             "visitor_id",
             "session_start_time",
             "offer_key",
         ];
-        let rows = offers
-            .filter(ident(DATE).eq(date_literal(day)))?
-            .sort(order.map(|name| ident(name).sort(true, false)).to_vec())?;
-        let schema = rows.schema().as_arrow().clone();
-        Ok((schema, rows.collect().await?))
+        let rows = contract::sorted(rows, &order)?;
+        let (data_from, data_to) = span(state)?;
+        let origin = Origin {
+            data_from,
+            data_to,
+            window_seconds: None,
+            definition_hash: &fingerprint(OFFERS_SQL.as_bytes()),
+            computed_at,
+        };
+        contract::with_origin(&rows, &origin)
     };
-    let (schema, batches) = read.await.map_err(failed)?;
-    let origin = Origin {
-        data_from: span.0,
-        data_to: span.1,
-        window_seconds: None,
-        definition_hash: &fingerprint(OFFERS_SQL.as_bytes()),
-        computed_at,
-    };
-    contract::stored(&schema, &batches)
-        .and_then(|rows| contract::with_origin(&rows, &origin))
-        .map_err(|source| failed(source.into()))
+    make().map_err(|source: ArrowError| {
+        QueryError::query("could not make the mart `offers`", source.into())
+    })
 }
 
 /// One row per account, funnel, unit, breakdown value and step of the sessions that began on
@@ -101,23 +157,23 @@ pub(super) async fn offers(
 pub(super) async fn funnel_daily(
     session: &QuerySession,
     day: NaiveDate,
-    span: Span,
+    accounts: &BTreeSet<String>,
+    state: &RecordBatch,
     computed_at: DateTime<Utc>,
 ) -> Result<RecordBatch> {
-    let definitions: Vec<FunnelDefinition> = FunnelDefinition::names()
-        .into_iter()
-        .map(FunnelDefinition::shipped)
-        .collect::<Result<_, _>>()?;
+    let definitions = definitions()?;
+    let (data_from, data_to) = span(state).map_err(laid_out)?;
     let mut parts = Vec::new();
-    for account in report::accounts(session).await? {
+    for account in accounts {
         for unit in Unit::ALL.iter().copied() {
-            let requests = daily_requests(&definitions, &account, unit, day);
-            for (header, rows) in report::counts_of_unit(session, unit, &requests).await? {
+            for request in daily_requests(&definitions, account, unit, day) {
+                let units = state::units(session, &request, state).await?;
+                let (header, rows) = report::counts_of(session, &request, &[units]).await?;
                 let by = header.by.first().map(String::as_str);
                 let rows = daily_rows(&header, by, &rows).map_err(laid_out)?;
                 let origin = Origin {
-                    data_from: span.0,
-                    data_to: span.1,
+                    data_from,
+                    data_to,
                     window_seconds: header.window_seconds,
                     definition_hash: &header.definition_hash,
                     computed_at,
@@ -130,6 +186,20 @@ pub(super) async fn funnel_daily(
         return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
     };
     concat_batches(&first.schema(), &parts).map_err(laid_out)
+}
+
+/// The first and the last instant of the events behind a day.
+fn span(state: &RecordBatch) -> Result<Span, ArrowError> {
+    let (first, last) = state::span(state)?;
+    let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    Ok((time(first), time(last)))
+}
+
+fn definitions() -> Result<Vec<FunnelDefinition>> {
+    let shipped = FunnelDefinition::names().into_iter();
+    Ok(shipped
+        .map(FunnelDefinition::shipped)
+        .collect::<Result<_, _>>()?)
 }
 
 /// Every shipped funnel at one unit: as a whole, and at its own unit by each dimension.

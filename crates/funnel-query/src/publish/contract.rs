@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::{
+    SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take_record_batch,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -73,6 +75,24 @@ pub(super) fn conform(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordB
     RecordBatch::try_new(Arc::clone(target), columns)
 }
 
+/// The rows in ascending order of some columns, NULL last.
+pub(super) fn sorted(batch: &RecordBatch, by: &[&str]) -> Result<RecordBatch, ArrowError> {
+    let options = Some(SortOptions {
+        descending: false,
+        nulls_first: false,
+    });
+    let column = |name: &&str| {
+        let values = batch.column_by_name(name).map(Arc::clone);
+        let missing = || ArrowError::SchemaError(format!("there is no column `{name}`"));
+        Ok::<_, ArrowError>(SortColumn {
+            values: values.ok_or_else(missing)?,
+            options,
+        })
+    };
+    let columns = by.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    take_record_batch(batch, &lexsort_to_indices(&columns, None)?)
+}
+
 /// Appends what the rows were made from.
 pub(super) fn with_origin(
     batch: &RecordBatch,
@@ -84,23 +104,36 @@ pub(super) fn with_origin(
         Arc::new(TimestampMicrosecondArray::from(vec![micros; rows]).with_timezone("UTC"))
     };
     let hash = StringArray::from(vec![origin.definition_hash; rows]);
-    let added: [(&str, ArrayRef); 5] = [
-        ("data_from", time(origin.data_from)),
-        ("data_to", time(origin.data_to)),
-        (
-            "window_seconds",
-            Arc::new(Int64Array::from(vec![origin.window_seconds; rows])),
-        ),
-        ("definition_hash", Arc::new(hash)),
-        (COMPUTED_AT, time(Some(origin.computed_at))),
+    let added: [ArrayRef; 5] = [
+        time(origin.data_from),
+        time(origin.data_to),
+        Arc::new(Int64Array::from(vec![origin.window_seconds; rows])),
+        Arc::new(hash),
+        time(Some(origin.computed_at)),
     ];
     let mut fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
     let mut columns = batch.columns().to_vec();
-    for (name, values) in added {
+    for (name, values) in ORIGIN.into_iter().zip(added) {
         fields.push(Arc::new(Field::new(name, values.data_type().clone(), true)));
         columns.push(values);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// The columns that [`with_origin`] appends.
+const ORIGIN: [&str; 5] = [
+    "data_from",
+    "data_to",
+    "window_seconds",
+    "definition_hash",
+    COMPUTED_AT,
+];
+
+/// The batch without what it was made from.
+pub(super) fn without_origin(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    ORIGIN
+        .iter()
+        .try_fold(batch.clone(), |batch, column| without(&batch, column))
 }
 
 /// The batch without one column.

@@ -11,6 +11,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::*;
 use crate::testing::golden_events;
 
+mod incremental;
+
 const NOON: &str = "2024-03-05T12:00:00Z";
 
 fn at(text: &str) -> DateTime<Utc> {

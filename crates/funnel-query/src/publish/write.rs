@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use datafusion::prelude::ident;
-use funnel_lake::{Lake, table_provider};
+use funnel_lake::{Lake, LakeError, table_provider};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -34,6 +34,10 @@ pub(super) const OFFERS: Kind = Kind {
     name: "offers",
     partition_column: DATE,
 };
+pub(super) const FUNNEL_STATE: Kind = Kind {
+    name: "funnel_state",
+    partition_column: DATE,
+};
 pub(super) const FUNNEL_DAILY: Kind = Kind {
     name: "funnel_daily",
     partition_column: "date",
@@ -53,8 +57,7 @@ pub(super) async fn mart(
             source.into(),
         )
     };
-    let written =
-        |source| QueryError::lake(format!("could not write the mart `{}`", kind.name), source);
+    let written = |source| table_failed(kind.name, source);
     let hash = content_hash(&rows).map_err(laid_out)?;
     let export = format!("export/{}/date={day}/part-0.parquet", kind.name);
     let mut report = PartitionReport {
@@ -93,6 +96,31 @@ pub(super) async fn mart(
     Ok(report)
 }
 
+/// Makes the day of `funnel_state` hold exactly `rows`.
+pub(super) async fn state(lake: &Lake, day: NaiveDate, rows: &RecordBatch) -> Result<()> {
+    let kind = &FUNNEL_STATE;
+    let rows = partitioned(kind, rows).map_err(|source| {
+        QueryError::query(format!("could not lay out `{}`", kind.name), source.into())
+    })?;
+    let replace = async {
+        let table = lake
+            .mart(kind.name, rows.schema(), kind.partition_column)
+            .await?;
+        table.replace_partition(&day.to_string(), vec![rows]).await
+    };
+    let replaced = replace
+        .await
+        .map_err(|source| table_failed(kind.name, source));
+    replaced.map(|_| ())
+}
+
+pub(super) fn table_failed(name: &str, source: LakeError) -> QueryError {
+    QueryError::lake(
+        format!("could not read or write the table `{name}`"),
+        source,
+    )
+}
+
 /// The rows with the partition column last. The plain files do not have it: their path says it,
 /// and readers that find it twice give up.
 fn partitioned(kind: &Kind, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
@@ -117,27 +145,44 @@ fn partitioned(kind: &Kind, rows: &RecordBatch) -> Result<RecordBatch, ArrowErro
 }
 
 /// The rows that the Delta table has for the day, or `None` where it lacks a column.
-async fn stored_rows(
+pub(super) async fn stored_rows(
     session: &QuerySession,
     lake: &Lake,
     kind: &Kind,
     day: NaiveDate,
     schema: &SchemaRef,
 ) -> Result<Option<RecordBatch>> {
+    let batches = raw_rows(session, lake, kind, day).await?;
+    Ok(batches.and_then(|batches| as_one(&batches, schema)))
+}
+
+/// The rows that the Delta table has for the day, or `None` where there is no table.
+pub(super) async fn raw_rows(
+    session: &QuerySession,
+    lake: &Lake,
+    kind: &Kind,
+    day: NaiveDate,
+) -> Result<Option<Vec<RecordBatch>>> {
     let failed =
         |source| QueryError::query(format!("could not read the mart `{}`", kind.name), source);
-    let url = format!("{}{}", lake.url(), kind.name);
-    let provider = table_provider(&url).await.map_err(|source| {
-        QueryError::lake(format!("could not read the mart `{}`", kind.name), source)
-    })?;
+    let name = kind.name;
+    let first = format!("{name}/_delta_log/{:020}.json", 0);
+    let first = lake.read_file(&first).await;
+    if first
+        .map_err(|source| table_failed(name, source))?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let provider = table_provider(&format!("{}{name}", lake.url())).await;
+    let provider = provider.map_err(|source| table_failed(name, source))?;
     let read = async {
         let rows = session.ctx().read_table(provider)?;
         rows.filter(ident(kind.partition_column).eq(date_literal(day)))?
             .collect()
             .await
     };
-    let batches = read.await.map_err(failed)?;
-    Ok(as_one(&batches, schema))
+    read.await.map(Some).map_err(failed)
 }
 
 /// The rows of the plain file, or `None` where there is none or it is another table.

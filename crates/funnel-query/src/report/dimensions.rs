@@ -141,11 +141,12 @@ async fn breakdowns_and_the_view_agree_on_every_shared_dimension() {
             ..ReportRequest::new(funnel.clone(), from, to)
         };
         let requests: Vec<_> = SHARED.iter().zip(&apart).map(request).collect();
-        let reports = counts_of_unit(&session, Unit::Offer, &requests)
-            .await
-            .unwrap();
-        for ((by, apart), (_, rows)) in SHARED.iter().zip(&apart).zip(&reports) {
-            let found = numbers(rows, by);
+        let reports = units(&session, Unit::Offer, &requests).await.unwrap();
+        for ((by, apart), (request, units)) in
+            SHARED.iter().zip(&apart).zip(requests.iter().zip(&reports))
+        {
+            let (_, rows) = counts_of(&session, request, units).await.unwrap();
+            let found = numbers(&rows, by);
             let wanted = by_view(&session, account, by, apart).await;
             if wanted.keys().any(|(value, _)| value.is_some()) {
                 valued.push(*by);
