@@ -224,13 +224,20 @@ fn push<'a, M: Copy + Default + PartialEq>(
 
 fn append<M: Copy>(blocks: &mut Vec<Block<M>>, others: &mut Vec<Block<M>>, groups: &[u32]) {
     let mut to = block(blocks);
-    for other in others.drain(..) {
+    for other in others.iter() {
         for ((group, time), mask) in other.groups.iter().zip(&other.times).zip(&other.masks) {
             if to.masks.len() == BLOCK_ROWS {
                 to = block(blocks);
             }
             to.push(groups[*group as usize], *time, *mask);
         }
+    }
+    // Room for the next rows: asking for it again would cost more than taking them.
+    others.truncate(1);
+    if let Some(first) = others.first_mut() {
+        first.groups.clear();
+        first.times.clear();
+        first.masks.clear();
     }
 }
 

@@ -1,5 +1,6 @@
 //! One part of the keys, chosen by their hash, with all their rows.
 
+use std::hint::black_box;
 use std::io::Write;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use super::keys::{Codec, Encoded};
 use super::spill::{Bytes, read_keys, too_many_groups, write_keys};
 use super::table::Table;
 use crate::udaf::{Batch, Gathered, StreamCall};
+
+/// Rows whose slots and keys are fetched together: they fit the nearest cache.
+const TOUCHED_ROWS: usize = 128;
 
 #[derive(Default)]
 pub(super) struct Partition {
@@ -107,10 +111,15 @@ impl Partition {
         }
         let mut nulls = waiting.nulls.iter().peekable();
         self.numbers.clear();
-        for (at, hash) in (0..).zip(&waiting.hashes) {
-            let is_null = nulls.next_if_eq(&&at).is_some();
-            let key = (!is_null).then(|| waiting.keys.get(at));
-            self.numbers.push(self.table.number(*hash, key)?);
+        let mut at = 0;
+        for hashes in waiting.hashes.chunks(TOUCHED_ROWS) {
+            black_box(self.table.touch(hashes));
+            for hash in hashes {
+                let is_null = nulls.next_if_eq(&&at).is_some();
+                let key = (!is_null).then(|| waiting.keys.get(at));
+                self.numbers.push(self.table.number(*hash, key)?);
+                at += 1;
+            }
         }
         for (kept, rows) in self.rows.iter_mut().zip(&mut waiting.rows) {
             kept.append(rows, &self.numbers);

@@ -49,6 +49,16 @@ impl Bytes {
         self.bytes.get(range).unwrap_or_default()
     }
 
+    /// 0 for the last of them, if it is empty.
+    pub(super) fn first_byte(&self, number: u32) -> u8 {
+        let number = number as usize;
+        let begin = match number.checked_sub(1) {
+            Some(before) if !self.ends.is_empty() => self.ends[before] as usize,
+            _ => number * self.length,
+        };
+        self.bytes.get(begin).copied().unwrap_or_default()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count as usize
     }
