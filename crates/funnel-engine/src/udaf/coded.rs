@@ -39,7 +39,7 @@ impl Coded {
         }
         let columns: BTreeSet<usize> = steps
             .iter()
-            .flat_map(|step| collect_columns(step))
+            .flat_map(collect_columns)
             .map(|column| column.index())
             .collect();
         let (Some(&column), 1) = (columns.first(), columns.len()) else {

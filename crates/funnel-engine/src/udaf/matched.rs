@@ -151,6 +151,7 @@ fn word(state: State) -> &'static str {
     match state {
         State::Converted => "converted",
         State::Open => "open",
+        State::Excluded => "excluded",
         _ => "dropped",
     }
 }
