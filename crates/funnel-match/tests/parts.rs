@@ -344,71 +344,76 @@ fn an_optional_step_is_not_bought_with_an_excluded_chain() {
     assert_eq!(matcher.trace(&done, &mut times), 4);
 }
 
+/// Three steps in `mode` refuse `option` of `options`.
+fn assert_refused(mode: &str, options: Options, wanted: &str) {
+    let spec = Spec::new(mode.parse().unwrap(), 3, Some(1)).unwrap();
+    let refused = spec.with_options(options.clone());
+    assert!(
+        matches!(refused, Err(SpecError::Option { option, .. }) if option == wanted),
+        "{mode} {options:?}: {refused:?}"
+    );
+}
+
 #[test]
-fn options_without_a_meaning_are_refused_by_name() {
-    let drop = |from, to| Exclusion {
-        from,
-        to,
-        action: Action::Drop,
-    };
+fn exclusions_without_a_meaning_are_refused() {
+    let action = Action::Drop;
+    let drop = |from, to| Exclusion { from, to, action };
+    let action = Action::Stop;
     let stop = Exclusion {
-        action: Action::Stop,
+        action,
         ..drop(0, 2)
     };
     let exclude = |exclusions: &[Exclusion]| Options {
         exclusions: exclusions.to_vec(),
         ..Options::default()
     };
+    for (mode, exclusions) in [
+        ("loose", vec![drop(0, 2)]),
+        ("ch:default", vec![drop(0, 2)]),
+        ("ordered", vec![drop(1, 1)]),
+        ("ordered", vec![drop(0, 3)]),
+        ("posthog:strict", vec![stop]),
+        ("posthog:unordered", vec![drop(0, 2), drop(0, 1)]),
+    ] {
+        assert_refused(mode, exclude(&exclusions), "exclusions");
+    }
+    for options in [
+        Options {
+            count: Count::Attempts,
+            ..exclude(&[stop])
+        },
+        Options {
+            optional: 0b10,
+            ..exclude(&[drop(0, 1)])
+        },
+        Options {
+            reuse: Reuse::RowMany,
+            ..exclude(&[stop])
+        },
+    ] {
+        assert_refused("ordered", options, "exclusions");
+    }
+    let many = Spec::new(Mode::Ordered, 64, None).unwrap();
+    assert!(many.with_options(exclude(&[drop(0, 1)])).is_err());
+}
+
+#[test]
+fn optional_steps_without_a_meaning_are_refused() {
     let optional = |optional| Options {
         optional,
         ..Options::default()
     };
-    let cases = [
-        ("loose", exclude(&[drop(0, 2)]), "exclusions"),
-        ("ch:default", exclude(&[drop(0, 2)]), "exclusions"),
-        ("ordered", exclude(&[drop(1, 1)]), "exclusions"),
-        ("ordered", exclude(&[drop(0, 3)]), "exclusions"),
-        ("posthog:strict", exclude(&[stop]), "exclusions"),
-        (
-            "posthog:unordered",
-            exclude(&[drop(0, 2), drop(0, 1)]),
-            "exclusions",
-        ),
-        (
-            "ordered",
-            Options {
-                count: Count::Attempts,
-                ..exclude(&[stop])
-            },
-            "exclusions",
-        ),
-        (
-            "ordered",
-            Options {
-                optional: 0b10,
-                ..exclude(&[drop(0, 1)])
-            },
-            "exclusions",
-        ),
-        (
-            "ordered",
-            Options {
-                reuse: Reuse::RowMany,
-                ..exclude(&[stop])
-            },
-            "exclusions",
-        ),
-        ("ordered", optional(1), "optional"),
-        ("ordered", optional(8), "optional"),
-        ("next", optional(2), "optional"),
-        ("posthog:unordered", optional(2), "optional"),
+    for (mode, options) in [
+        ("ordered", optional(1)),
+        ("ordered", optional(8)),
+        ("next", optional(2)),
+        ("posthog:unordered", optional(2)),
         (
             "ordered",
             Options {
                 reuse: Reuse::RowMany,
                 ..optional(2)
             },
-            "optional",
         ),
         (
             "ordered",
@@ -416,18 +421,11 @@ fn options_without_a_meaning_are_refused_by_name() {
                 max_gap: vec![Some(1)],
                 ..optional(2)
             },
-            "optional",
         ),
-    ];
-    for (mode, options, wanted) in cases {
-        let spec = Spec::new(mode.parse().unwrap(), 3, Some(1)).unwrap();
-        let refused = spec.with_options(options.clone());
-        assert!(
-            matches!(refused, Err(SpecError::Option { option, .. }) if option == wanted),
-            "{mode} {options:?}: {refused:?}"
-        );
+    ] {
+        assert_refused(mode, options, "optional");
     }
     let many = Spec::new(Mode::Ordered, 64, None).unwrap();
-    assert!(many.clone().with_options(exclude(&[drop(0, 1)])).is_err());
+    assert!(many.clone().with_options(optional(0b1_1111_1110)).is_ok());
     assert!(many.with_options(optional(0b11_1111_1110)).is_err());
 }
