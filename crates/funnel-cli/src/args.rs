@@ -4,6 +4,7 @@ mod explain;
 mod kinds;
 mod ops;
 mod query;
+mod question;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub(crate) use ops::{
     MaintainArgs, MaintainCommand, RejectsArgs, RejectsCommand, RejectsListArgs, RejectsShowArgs,
 };
 pub(crate) use query::{Format, OutputArgs, PublishArgs, ReportArgs, RunArgs, SqlArgs};
+
+pub(crate) use question::QuestionArgs;
 
 use crate::env_vars;
 use crate::exit::EXIT_CODES_HELP;

@@ -10,6 +10,7 @@ mod generate;
 mod ingest;
 mod maintain;
 mod publish;
+mod question;
 mod rejects;
 mod report;
 mod run;

@@ -48,7 +48,7 @@ pub use halts::Halt;
 pub use lake::{FORMAT_VERSION, Lake};
 pub use ledger::{FoldSummary, LedgerEntry, LedgerKind};
 pub use marts::Mart;
-pub use provider::{DeltaTableProvider, table_provider};
+pub use provider::{DeltaTableProvider, LakeProviders, table_provider};
 pub use recovery::{Coordinate, RecentEvent};
 pub use table::{DeltaLog, FileEntry, Snapshot};
 pub use writer::{DataFile, discard_files, encode_files};

@@ -88,14 +88,34 @@ impl Lake {
         self.rejects().provider().await
     }
 
-    /// Every entry of the ledger, folded or still in the commits of `events` only.
-    pub async fn ledger_provider(&self) -> Result<Arc<dyn TableProvider>> {
-        let batch = to_batch(&self.ledger_entries().await?, self.ledger())?;
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(|e| {
+    /// `events` with the entries of its ledger, folded or still in its commits, and `rejects`: what
+    /// the ledger claims is in the other two, whoever commits meanwhile.
+    pub async fn providers(&self) -> Result<LakeProviders> {
+        let events = self.events().load().await?;
+        let folded = self.ledger().load().await?;
+        let entries = self.ledger_entries_until(&folded, events.version()).await?;
+        let ledger = to_batch(&entries, self.ledger())?;
+        let ledger = MemTable::try_new(ledger.schema(), vec![vec![ledger]]).map_err(|e| {
             LakeError::corrupt("the entries of the ledger make no table").with_source(e)
         })?;
-        Ok(Arc::new(table))
+        Ok(LakeProviders {
+            events: Arc::new(DeltaTableProvider::new(&events)?),
+            // Rejects are committed before the events that claim them.
+            rejects: self.rejects_provider().await?,
+            ledger: Arc::new(ledger),
+        })
     }
+}
+
+/// The tables of a lake that account for each other.
+#[derive(Debug)]
+pub struct LakeProviders {
+    /// What was accepted.
+    pub events: Arc<dyn TableProvider>,
+    /// What was refused.
+    pub rejects: Arc<dyn TableProvider>,
+    /// What became of every offset.
+    pub ledger: Arc<dyn TableProvider>,
 }
 
 impl DeltaLog {

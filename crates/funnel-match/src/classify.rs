@@ -13,34 +13,36 @@
 //! let spec = Spec::new(Mode::Ordered, 2, Some(60))?;
 //! let shown = Row { time: 0, mask: 0b01 };
 //! let clicked = Row { time: 75, mask: 0b10 };
-//! let classes = classify(&spec, &[shown, clicked])?;
+//! let classes = classify(&spec, &[shown, clicked]);
 //! assert_eq!(classes, [Class::Used { steps: 0b01 }, Class::OutOfWindow { step: 1, by: 15 }]);
 //! assert_eq!(
-//!     reason(&spec, &[shown, clicked], None)?,
+//!     reason(&spec, &[shown, clicked], None),
 //!     Some(Reason::AfterWindow { step: 1, by: 15 })
 //! );
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), funnel_match::SpecError>(())
 //! ```
+//!
+//! Modes `ordered`, `ordered,increase`, `next` and `loose` are explained. Of the others it is said
+//! which rows make the reported chain; what became of the rest is [`Class::NotExplained`].
 
+mod next;
 mod reason;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
-use std::error::Error;
-use std::fmt;
 
 pub use self::reason::{Reason, reason};
 use crate::options::Bound;
 use crate::ties::bits;
-use crate::{Matcher, Mode, Row, Spec};
+use crate::{Matcher, Mode, Options, Row, Spec};
 
 /// What became of a row. Steps count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Class {
     /// The row is part of the reported chain: one bit for each step that it fills. More than one
-    /// only in mode `loose`.
+    /// only in mode `loose` and where a dialect lets a row fill several.
     Used {
         /// One bit for each step filled.
         steps: u64,
@@ -71,6 +73,18 @@ pub enum Class {
         /// How far outside of the window.
         by: u64,
     },
+    /// Mode `next`: would be the next step of the chain, had no other row come between.
+    Interrupted {
+        /// The step that the row would reach.
+        step: usize,
+        /// The position of the row that came between.
+        by: usize,
+    },
+    /// Mode `next`: the row that ended the chain.
+    Interrupts {
+        /// The step that should have come instead.
+        step: usize,
+    },
     /// After the last step of a complete chain.
     AfterCompletion,
     /// The row has the identity of a row before it.
@@ -79,6 +93,9 @@ pub enum Class {
     NullTime,
     /// The row satisfies no step.
     NotAStep,
+    /// Satisfies a step, is not part of the reported chain, and the mode or an option does not tell
+    /// why.
+    NotExplained,
 }
 
 impl Class {
@@ -92,10 +109,25 @@ impl Class {
             Class::OutOfOrder { .. } => "out_of_order",
             Class::NotLater { .. } => "not_later",
             Class::OutOfWindow { .. } => "out_of_window",
+            Class::Interrupted { .. } => "interrupted",
+            Class::Interrupts { .. } => "interrupts",
             Class::AfterCompletion => "after_completion",
             Class::DuplicateId => "duplicate_id",
             Class::NullTime => "null_time",
             Class::NotAStep => "not_a_step",
+            Class::NotExplained => "not_explained",
+        }
+    }
+
+    /// The class with other positions of the rows that it names.
+    #[must_use]
+    pub fn at(self, position: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Class::Interrupted { step, by } => Class::Interrupted {
+                step,
+                by: position(by),
+            },
+            other => other,
         }
     }
 }
@@ -111,45 +143,41 @@ pub struct Candidate {
     pub id: Option<u128>,
 }
 
-/// The mode has no classes yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotExplained {
-    /// The mode that was asked for.
-    pub mode: Mode,
+/// Does every row have a class of its own, and every loss a reason?
+pub fn is_explained(spec: &Spec) -> bool {
+    let of_mode = matches!(
+        spec.mode(),
+        Mode::Ordered | Mode::OrderedIncrease | Mode::Next { .. } | Mode::Loose
+    );
+    of_mode && is_plain(spec) && !spec.options().is_of_parts()
 }
 
-impl fmt::Display for NotExplained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "rows of mode '{}' cannot be told apart; modes 'ordered', 'ordered,increase' and 'loose' can",
-            self.mode
-        )
+/// Is a chain what the mode says, apart from optional steps and excluded rows?
+fn is_plain(spec: &Spec) -> bool {
+    let options = spec.options();
+    let plain = Options {
+        bound: options.bound,
+        as_of: options.as_of,
+        exclusions: options.exclusions.clone(),
+        optional: options.optional,
+        ..Options::default()
+    };
+    *options == plain
+}
+
+/// The class of each row, in the order of `rows`, which are sorted by time.
+pub fn classify(spec: &Spec, rows: &[Row]) -> Vec<Class> {
+    let chain = chain(spec, rows);
+    match spec.mode() {
+        _ if !is_explained(spec) => not_explained(spec, rows, &chain),
+        Mode::Loose => loose(spec, rows, &chain),
+        Mode::Next { relevant_steps } => next::classes(spec, rows, &chain, relevant_steps),
+        _ => ordered(spec, rows, &chain),
     }
 }
 
-impl Error for NotExplained {}
-
-/// The class of each row, in the order of `rows`, which are sorted by time.
-///
-/// # Errors
-/// The mode has no classes.
-pub fn classify(spec: &Spec, rows: &[Row]) -> Result<Vec<Class>, NotExplained> {
-    let chain = chain(spec, rows)?;
-    Ok(match spec.mode() {
-        Mode::Loose => loose(spec, rows, &chain),
-        _ => ordered(spec, rows, &chain),
-    })
-}
-
 /// The class of each row, in the order given, whatever that order is.
-///
-/// # Errors
-/// The mode has no classes.
-pub fn classify_candidates(
-    spec: &Spec,
-    candidates: &[Candidate],
-) -> Result<Vec<Class>, NotExplained> {
+pub fn classify_candidates(spec: &Spec, candidates: &[Candidate]) -> Vec<Class> {
     let mut classes = vec![Class::NullTime; candidates.len()];
     let mut ids = HashSet::new();
     let mut kept: Vec<(usize, Row)> = Vec::with_capacity(candidates.len());
@@ -163,25 +191,29 @@ pub fn classify_candidates(
     }
     kept.sort_by_key(|(_, row)| row.time);
     let rows: Vec<Row> = kept.iter().map(|(_, row)| *row).collect();
-    for ((index, _), class) in kept.iter().zip(classify(spec, &rows)?) {
-        classes[*index] = class;
+    for ((index, _), class) in kept.iter().zip(classify(spec, &rows)) {
+        classes[*index] = class.at(|row| kept[row].0);
     }
-    Ok(classes)
+    classes
 }
 
 /// The row that fills each step, by step; `None` where no row does.
-///
-/// # Errors
-/// The mode has no classes.
-pub fn chain(spec: &Spec, rows: &[Row]) -> Result<Vec<Option<usize>>, NotExplained> {
-    let mode = spec.mode();
-    if !matches!(mode, Mode::Ordered | Mode::OrderedIncrease | Mode::Loose) {
-        return Err(NotExplained { mode });
-    }
+pub fn chain(spec: &Spec, rows: &[Row]) -> Vec<Option<usize>> {
     let mut chain = Vec::new();
     Matcher::new(spec.clone()).chain(rows, &mut chain);
     chain.resize(spec.steps(), None);
-    Ok(chain)
+    chain
+}
+
+fn not_explained(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
+    let all = spec.shape().all;
+    let used = used(rows, chain);
+    let class = |(row, steps): (&Row, u64)| match steps {
+        0 if row.mask & all == 0 => Class::NotAStep,
+        0 => Class::NotExplained,
+        steps => Class::Used { steps },
+    };
+    rows.iter().zip(used).map(class).collect()
 }
 
 /// The bits of each row that fill a step.

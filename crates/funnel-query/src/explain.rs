@@ -3,6 +3,7 @@
 pub(crate) mod judge;
 mod key;
 mod output;
+mod table;
 pub(crate) mod timeline;
 mod words;
 
@@ -11,17 +12,22 @@ use datafusion::logical_expr::lit;
 use datafusion::prelude::ident;
 
 use self::judge::Judgement;
-use self::timeline::{Timeline, TimelineRow};
+pub use self::table::explain_key;
+use self::timeline::{Timeline, UnitRows};
+use self::words::Words;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
-use crate::funnel::execution::Parsed;
-use crate::funnel::{FunnelDefinition, Unit};
+use crate::funnel::Unit;
+use crate::funnel::execution::{Parsed, Question};
+use crate::funnel::projection::Scope;
+use crate::funnel::tabular::Clock;
 use crate::report::ReportRequest;
 
 /// Why a unit went as far as it did.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Verdict {
-    pub unit: Unit,
+    /// `session`, `offer`, `conversation`, `visitor`; over a table `key`.
+    pub unit: &'static str,
     pub unit_key: String,
     /// Number of the last step reached; 0 if none.
     pub level: usize,
@@ -71,34 +77,43 @@ pub async fn explain(
     let found = key::find(session, &account, unit, key).await?;
     request.from = request.from.max(found.from);
     request.to = request.to.min(found.to);
-    let scope = request.scope(account.clone());
+    let as_of = Some(session.complete_until().await?);
+    let scope = Scope {
+        as_of,
+        ..request.scope(account.clone())
+    };
     let question = request.question();
     let parsed = Parsed::new(session.ctx(), &question).await?;
-    let rules = timeline::rules(&question, &parsed, session.as_of().timestamp_micros())?;
+    let rules = timeline::rules(&question, &parsed, as_of)?;
     let timeline =
         Timeline::new(session.ctx(), &scope, &question, &parsed, Some(&found.key)).await?;
-    let mut rows: Vec<TimelineRow> = Vec::new();
-    timeline
-        .each_unit(|_, unit_rows| {
-            rows.extend(unit_rows);
-            Ok(())
-        })
-        .await?;
-    if rows.is_empty() {
+    let judge = |unit: UnitRows| Ok(Some((unit.judged(&rules), unit.rows)));
+    let (_, mut units) = timeline.each_unit(judge).await?;
+    let Some((judgement, rows)) = units.pop() else {
         return Err(QueryError::usage(format!(
             "{unit} `{}` has no row on the days asked for; leave out --from and --to to see all",
             found.key
         )));
-    }
-    let unit_rows: Vec<judge::UnitRow> = rows.iter().map(|row| row.row).collect();
-    let judgement =
-        judge::judge(&rules, &unit_rows).map_err(|mode| QueryError::usage(mode.to_string()))?;
+    };
     let outcome = outcome(session, unit, &found.key).await?;
-    let verdict = verdict(&request.funnel, unit, found.key, &judgement, outcome);
+    let names: Vec<&str> = request
+        .funnel
+        .steps
+        .iter()
+        .map(|step| &*step.name)
+        .collect();
+    let mut verdict = verdict(&words_of(&question), &names, found.key, &judgement);
+    verdict.unit = unit.as_str();
+    // An outcome explains a loss on the way to the chat, not what came after.
+    verdict.outcome_text = outcome
+        .as_deref()
+        .and_then(words::of_outcome)
+        .filter(|_| judgement.reason.is_some());
+    verdict.offer_outcome = outcome;
     let zone = request
         .timezone
         .unwrap_or_else(|| session.options().time_zone(&account));
-    let rows = output::table(session, &request.funnel, &verdict, &rows, &judgement, zone).await?;
+    let rows = output::table(session, &question, zone, &verdict, &rows, &judgement).await?;
     Ok(Explanation {
         verdict,
         time_zone: zone.name().to_owned(),
@@ -106,18 +121,22 @@ pub async fn explain(
     })
 }
 
-fn verdict(
-    definition: &FunnelDefinition,
-    unit: Unit,
-    unit_key: String,
-    judgement: &Judgement,
-    offer_outcome: Option<String>,
-) -> Verdict {
-    let name = |step: usize| definition.steps.get(step).map(|step| step.name.clone());
+fn words_of<'a>(question: &Question<'a>) -> Words<'a> {
+    let steps = question.definition.steps.iter();
+    Words {
+        titles: steps.map(|step| &*step.title).collect(),
+        mode: question.mode.to_string(),
+        clock: Clock::Ticks(1_000_000),
+    }
+}
+
+/// The verdict about a key, of steps of these names.
+fn verdict(words: &Words<'_>, names: &[&str], key: String, judgement: &Judgement) -> Verdict {
+    let name = |step: usize| names.get(step).map(|name| (*name).to_owned());
     let last = judgement.reached.checked_ilog2().map(|step| step as usize);
     let (text, needed) = match judgement.reason {
         Some(reason) => {
-            let (text, needed) = words::of_reason(definition, reason);
+            let (text, needed) = words::of_reason(words, reason);
             (text, Some(needed))
         }
         None => (
@@ -125,20 +144,18 @@ fn verdict(
             None,
         ),
     };
-    // An outcome explains a loss on the way to the chat, not what came after.
-    let outcome_text = offer_outcome.as_deref().and_then(words::of_outcome);
     Verdict {
-        unit,
-        unit_key,
+        unit: "key",
+        unit_key: key,
         level: last.map_or(0, |step| step + 1),
         level_step: last.and_then(name),
-        steps: definition.steps.len(),
+        steps: names.len(),
         missing_step: judgement.reason.and_then(|reason| name(reason.step())),
         reason: judgement.reason.map(funnel_match::classify::Reason::name),
         text,
         needed,
-        outcome_text: judgement.reason.and(outcome_text),
-        offer_outcome,
+        offer_outcome: None,
+        outcome_text: None,
     }
 }
 

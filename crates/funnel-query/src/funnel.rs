@@ -12,10 +12,12 @@ mod chain;
 pub(crate) mod counts;
 mod definition;
 pub(crate) mod execution;
+pub(crate) mod open;
 mod options;
+mod passage;
 pub(crate) mod projection;
 pub(crate) mod tabular;
-mod times;
+pub(crate) mod times;
 
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};

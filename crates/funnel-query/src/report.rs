@@ -1,6 +1,7 @@
 //! `funnel report`: one funnel over a range of days, with what a reader must know to trust it.
 
 mod context;
+mod keys;
 mod rows;
 mod tabular;
 
@@ -9,6 +10,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub(crate) use self::context::accounts;
+pub use self::context::availability;
+pub use self::keys::unit_report;
+use self::rows::Detail;
 pub use self::tabular::{TableReport, table_report};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
@@ -77,6 +81,8 @@ pub struct Header {
     pub date_basis: DateBasis,
     pub attribution: String,
     pub by: Vec<String>,
+    /// How far the input is complete; units that can still go on then are open. `None`: no unit is.
+    pub as_of: Option<DateTime<Utc>>,
     pub completeness: Completeness,
 }
 
@@ -100,7 +106,9 @@ pub struct Report {
     /// One row per breakdown value and step. Columns: the breakdown columns, then funnel, unit,
     /// mode, date_basis, time_zone, step_index, step, title, optional, reached, previous,
     /// dropped, rate_from_previous, rate_from_first, skipped, required,
-    /// p50_seconds_to_next, p90_seconds_to_next, p99_seconds_to_next.
+    /// p50_seconds_to_next, p90_seconds_to_next, p99_seconds_to_next, open, then of the same times
+    /// mean, min, max (`…_seconds_to_next`) and a histogram (histogram_from, histogram_width,
+    /// histogram with the counts).
     pub rows: RecordBatch,
     /// What became of the offers of these days, by the columns of the named query `outcomes`.
     pub outcomes: RecordBatch,
@@ -135,10 +143,14 @@ pub(crate) async fn counts(
         )));
     }
     let account = choose_account(session, request.account.as_deref()).await?;
-    let scope = request.scope(account);
+    let as_of = session.complete_until().await?;
+    let scope = Scope {
+        as_of: Some(as_of),
+        ..request.scope(account)
+    };
     let question = request.question();
     let counted = execution::execute(session.ctx(), &scope, &question).await?;
-    laid_out(session, request, scope.account, &counted)
+    laid_out(session, request, &scope, &counted)
 }
 
 /// The units of several reports that differ in funnel and breakdown only, and name their account.
@@ -163,7 +175,7 @@ pub(crate) async fn counts_of(
 ) -> Result<(Header, RecordBatch)> {
     let counted = execution::tally(session.ctx(), &request.question(), units).await?;
     let account = request.account.clone().unwrap_or_default();
-    laid_out(session, request, account, &counted)
+    laid_out(session, request, &request.scope(account), &counted)
 }
 
 /// The columns of the rows of a report whose breakdown columns have these types.
@@ -176,7 +188,11 @@ pub(crate) fn schema(
         values: types.iter().map(new_empty_array).collect(),
         groups: Vec::new(),
     };
-    let (_, rows) = laid_out(session, request, String::new(), &none)?;
+    let scope = Scope {
+        as_of: Some(session.as_of()),
+        ..request.scope(String::new())
+    };
+    let (_, rows) = laid_out(session, request, &scope, &none)?;
     Ok(rows.schema())
 }
 
@@ -189,6 +205,7 @@ impl ReportRequest {
             timezone: self.timezone,
             basis: self.date_basis,
             attribution: self.attribution,
+            as_of: None,
         }
     }
 
@@ -208,19 +225,19 @@ impl ReportRequest {
 fn laid_out(
     session: &QuerySession,
     request: &ReportRequest,
-    account: String,
+    scope: &Scope,
     counted: &Counts,
 ) -> Result<(Header, RecordBatch)> {
     let question = request.question();
     let definition = question.definition;
     let zone = request
         .timezone
-        .unwrap_or_else(|| session.options().time_zone(&account));
+        .unwrap_or_else(|| session.options().time_zone(&scope.account));
     let header = Header {
         funnel: definition.name.clone(),
         question: definition.question.clone(),
         definition_hash: definition.hash.clone(),
-        account,
+        account: scope.account.clone(),
         from: request.from,
         to: request.to,
         unit: question.unit,
@@ -230,9 +247,14 @@ fn laid_out(
         date_basis: request.date_basis,
         attribution: request.attribution.to_string(),
         by: request.by.clone(),
+        as_of: scope.as_of,
         completeness: Completeness::default(),
     };
-    let rows = rows::long(&header, definition, counted)
+    let detail = match scope.as_of {
+        Some(_) => Detail::Full,
+        None => Detail::Mart,
+    };
+    let rows = rows::long(&header, definition, counted, detail)
         .map_err(|source| QueryError::query("could not lay out the funnel", source.into()))?;
     Ok((header, rows))
 }
@@ -260,6 +282,8 @@ pub(crate) async fn choose_account(session: &QuerySession, asked: Option<&str>) 
 mod dimensions;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod open;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]

@@ -5,7 +5,9 @@ mod tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
@@ -73,15 +75,11 @@ impl QuerySession {
     /// A session over the newest state of `lake`.
     pub async fn open(lake: &Lake, options: QueryOptions) -> Result<Self> {
         let mut session = Self::without_lake(options)?;
-        let read = |name: &'static str| {
-            move |source| QueryError::lake(format!("could not read table `{name}`"), source)
-        };
-        let events = lake.events_provider().await.map_err(read("events"))?;
-        let rejects = lake.rejects_provider().await.map_err(read("rejects"))?;
-        let ledger = lake.ledger_provider().await.map_err(read("ledger"))?;
-        session.add_table("rejects", rejects)?;
-        session.add_table("ledger", ledger)?;
-        session.add_events(events).await?;
+        let read = |source| QueryError::lake("could not read the tables of the lake", source);
+        let tables = lake.providers().await.map_err(read)?;
+        session.add_table("rejects", tables.rejects)?;
+        session.add_table("ledger", tables.ledger)?;
+        session.add_events(tables.events).await?;
         session.lake = Some(lake.clone());
         Ok(session)
     }
@@ -143,6 +141,38 @@ impl QuerySession {
     /// The instant that decides what is still in progress.
     pub fn as_of(&self) -> DateTime<Utc> {
         self.as_of
+    }
+
+    /// How far the input is complete: the instant that the session was given, or else the earliest
+    /// of the latest times seen in the partitions of Kafka. Backfilled files are complete.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn complete_until(&self) -> Result<DateTime<Utc>> {
+        const SEEN: &str = "SELECT min(seen) FROM (SELECT kafka_topic, kafka_partition, \
+             max(coalesce(max_kafka_timestamp, max_event_time, to_timestamp_micros(0))) AS seen \
+             FROM ledger WHERE kafka_topic NOT LIKE 'file:%' GROUP BY 1, 2)";
+        let has_ledger = self.ctx.table_exist("ledger").unwrap_or(false);
+        if self.options.as_of.is_some() || !has_ledger {
+            return Ok(self.as_of);
+        }
+        let mut complete = self.as_of;
+        for batch in self.collect(SEEN).await? {
+            let seen = cast(
+                batch.column(0),
+                &DataType::Timestamp(TimeUnit::Microsecond, None),
+            )
+            .map_err(|source| {
+                QueryError::query("could not read the ledger of the lake", source.into())
+            })?;
+            let seen = seen
+                .as_primitive::<TimestampMicrosecondType>()
+                .iter()
+                .flatten();
+            let seen = seen.filter_map(DateTime::from_timestamp_micros).min();
+            complete = seen.map_or(complete, |seen| seen.min(complete));
+        }
+        Ok(complete)
     }
 
     /// Plans one SQL query.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
+use chrono::{DateTime, Utc};
 use datafusion::datasource::MemTable;
 use funnel_datagen::golden::{self, Variant};
 use funnel_datagen::message::Message;
@@ -57,7 +58,16 @@ pub(crate) fn row(event_type: &str, session: Option<&str>, at: u32, more: Value)
 
 /// A session whose `events_enriched` are `rows`, with every view over them.
 pub(crate) async fn session(rows: &[Value]) -> QuerySession {
-    let session = QuerySession::without_lake(QueryOptions::default()).unwrap();
+    session_at(rows, None).await
+}
+
+/// The same, with rows that are complete up to `as_of`.
+pub(crate) async fn session_at(rows: &[Value], as_of: Option<DateTime<Utc>>) -> QuerySession {
+    let options = QueryOptions {
+        as_of,
+        ..QueryOptions::default()
+    };
+    let session = QuerySession::without_lake(options).unwrap();
     let batch = batch(rows);
     for table in ["events", "events_enriched"] {
         let provider = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap();

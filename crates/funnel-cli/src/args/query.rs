@@ -6,9 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 
-use funnel_query::funnel::{Attribution, DateBasis, Span, Unit};
-
-use super::{NameValue, date, duration, with_exit_codes};
+use super::{NameValue, QuestionArgs, date, duration, with_exit_codes};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,66 +84,38 @@ Examples:
   funnel report unmonitored --account 12345678 --from 2024-03-04 --to 2024-03-04 --mode ordered
   funnel report --file my_funnel.toml --from 2024-03-04 --to 2024-03-04 --format json -o funnel.json
   funnel report --file signup.toml --table t=events.parquet --by browser --window '7 days'
+  funnel report monitored --from 2024-03-04 --to 2024-03-04 --reconcile --format json
+  funnel report monitored --from 2024-03-04 --to 2024-03-04 --per-key -o sessions.parquet
 
 A definition with a [source] runs over any table and needs no lake; docs/funnels.md explains both kinds.
 Shipped funnels: monitored, unmonitored, impression_to_chat, chat_lifecycle.
-Days are those of the account's time zone. --to is inclusive."))]
+Days are those of the account's time zone. --to is inclusive.
+--availability and --reconcile stand beside a table; in the other formats they are the answer, one at
+a time."))]
 pub(crate) struct ReportArgs {
     /// Name of a shipped funnel
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub(crate) funnel: Option<String>,
-    /// Definition of a funnel of your own (TOML)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// The table of a definition with its own source: a Parquet file, a directory of Parquet files, or a
-    /// Delta table; needs no lake
-    #[arg(
-        long, short, value_name = "NAME=PATH", requires = "file",
-        conflicts_with_all = ["from", "to", "account", "unit", "date_basis", "attribution", "reconcile"]
-    )]
-    pub(crate) table: Vec<NameValue>,
-    /// One row per key with its level, state, reason, step times and event ids (with --table only)
-    #[arg(long, requires = "table")]
-    pub(crate) per_key: bool,
-    /// First day
-    #[arg(long, value_name = "DAY", value_parser = date, required_unless_present = "table")]
-    pub(crate) from: Option<NaiveDate>,
-    /// Last day, inclusive
-    #[arg(long, value_name = "DAY", value_parser = date, required_unless_present = "table")]
-    pub(crate) to: Option<NaiveDate>,
-    /// Account; needed when the lake holds several
-    #[arg(long, value_name = "ID")]
-    pub(crate) account: Option<String>,
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
     /// Break down by this column; may be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(crate) by: Vec<String>,
-    /// Only units whose rows meet this SQL condition
-    #[arg(long = "where", value_name = "SQL")]
-    pub(crate) condition: Option<String>,
-    /// What is counted: session, offer, conversation or visitor; by default what the funnel says
-    #[arg(long)]
-    pub(crate) unit: Option<Unit>,
-    /// loose: a step counts when it happened at all; ordered: when it happened after those before
-    /// it; by default what the funnel says. Over a table every mode of docs/funnels.md
-    #[arg(long)]
-    pub(crate) mode: Option<String>,
-    /// The way must be walked within this time, such as 30m, or `unbounded`; a bare number where a
-    /// table's time is an integer; by default what the funnel says
-    #[arg(long, value_name = "TIME")]
-    pub(crate) window: Option<Span>,
-    /// Time zone of the days, such as Europe/Berlin; by default the account's, or the definition's
-    #[arg(long, value_name = "ZONE")]
-    pub(crate) timezone: Option<chrono_tz::Tz>,
-    /// Which date an event belongs to: session-start, session-start-and-event-time or event-time
-    #[arg(long, value_name = "BASIS", default_value = "session-start")]
-    pub(crate) date_basis: DateBasis,
-    /// Which of several chats gets a conversion, and how many days after it: last, first, or with
-    /// days, such as last,7d
-    #[arg(long, value_name = "MODEL", default_value = "last")]
-    pub(crate) attribution: Attribution,
+    /// One row per unit or key with its level, state, reason, step times and event ids
+    #[arg(long, conflicts_with_all = ["availability", "reconcile"])]
+    pub(crate) per_key: bool,
+    /// Put beside the funnel what the agents were when lost offers were shown and clicked
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) availability: bool,
+    /// What a visitor saw this long before the click is stale
+    #[arg(
+        long, value_name = "TIME", value_parser = duration, default_value = "2m",
+        requires = "availability"
+    )]
+    pub(crate) stale_after: Duration,
     /// Put LivePerson's metrics for the same days beside the funnel, and the class of every row read,
-    /// added up to the ledger of Kafka's offsets (with a table only); exit 3 if it does not add up
-    #[arg(long)]
+    /// added up partition by partition to the ledger of Kafka's offsets; exit 3 if it does not add up
+    #[arg(long, conflicts_with = "table")]
     pub(crate) reconcile: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,

@@ -3,42 +3,45 @@
 use std::fmt::Write as _;
 
 use chrono::NaiveDate;
-use funnel_query::QueryError;
-use funnel_query::explain::{Explanation, Verdict, explain};
-use funnel_query::funnel::FunnelDefinition;
+use funnel_query::explain::{Explanation, Verdict, explain, explain_key};
 use funnel_query::report::ReportRequest;
 
 use super::context::Context;
+use super::question;
 use crate::args::ExplainArgs;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// What a person reads; the other formats have every column.
-const FOR_PEOPLE: [&str; 9] = [
-    "row",
-    "local_time",
-    "event_type",
-    "class",
-    "decision",
-    "kafka_topic",
-    "kafka_partition",
-    "kafka_offset",
-    "entry_index",
+/// What a person need not read; the other formats have every column.
+const NOT_FOR_PEOPLE: [&str; 7] = [
+    "unit_key",
+    "level",
+    "level_step",
+    "missing_step",
+    "reason",
+    "reason_text",
+    "offer_outcome",
 ];
+/// The same, of units that have a local time and a place in Kafka instead.
+const NOT_OF_UNITS: [&str; 3] = ["event_time", "satisfies", "event_id"];
 
 pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
-    let (request, key) = request(args)?;
-    let session = context.session().await?;
-    let funnel = request.funnel.name.clone();
-    let answer = explain(&session, request, &key).await?;
+    let (funnel, answer) = match args.question.table.is_empty() {
+        true => explain_unit(context, args).await?,
+        false => explain_row_key(context, args).await?,
+    };
     let verdict = in_words(&answer.verdict);
     if output.is_for_people() && output.is_stdout() {
         output::print(&heading(&funnel, &answer))?;
-        let columns: Vec<usize> = FOR_PEOPLE
-            .iter()
-            .filter_map(|name| answer.rows.schema().index_of(name).ok())
+        let schema = answer.rows.schema();
+        let of_unit = schema.index_of("local_time").is_ok();
+        let is_shown = |name: &str| {
+            !NOT_FOR_PEOPLE.contains(&name) && !(of_unit && NOT_OF_UNITS.contains(&name))
+        };
+        let columns: Vec<usize> = (0..schema.fields().len())
+            .filter(|column| is_shown(schema.field(*column).name()))
             .collect();
         let rows = answer.rows.project(&columns).map_err(CliError::output)?;
         output.batches(&rows.schema(), &[rows])?;
@@ -51,41 +54,31 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+async fn explain_unit(context: &Context, args: &ExplainArgs) -> Result<(String, Explanation)> {
+    let (request, key) = request(args)?;
+    let session = question::session(context, &args.question).await?;
+    let funnel = request.funnel.name.clone();
+    Ok((funnel, explain(&session, request, &key).await?))
+}
+
+async fn explain_row_key(context: &Context, args: &ExplainArgs) -> Result<(String, Explanation)> {
+    let (None, Some(key)) = args.funnel_and_key() else {
+        return Err(CliError::usage(
+            "--file defines the funnel: name the key alone",
+        ));
+    };
+    let funnel = question::table_funnel(&args.question)?;
+    let session = question::table_session(context, &args.question, &funnel).await?;
+    let answer = explain_key(&session, &funnel, key).await?;
+    Ok((funnel.name, answer))
+}
+
 fn request(args: &ExplainArgs) -> Result<(ReportRequest, String)> {
     let (name, key) = args.funnel_and_key();
-    let funnel = match (&args.file, name) {
-        (Some(_), Some(name)) => {
-            return Err(CliError::usage(format!(
-                "--file defines the funnel, so `{name}` cannot name another: leave one of them out"
-            )));
-        }
-        (Some(path), None) => FunnelDefinition::from_file(path).map_err(QueryError::from)?,
-        (None, Some(name)) => FunnelDefinition::shipped(name).map_err(QueryError::from)?,
-        (None, None) => {
-            return Err(CliError::usage(
-                "name a funnel, or a --file that defines one",
-            ));
-        }
-    };
-    let Some(key) = key else {
-        return Err(CliError::usage("name the key of the unit to be explained"));
-    };
-    let from = args.from.unwrap_or(NaiveDate::MIN);
-    let to = args.to.unwrap_or(NaiveDate::MAX);
-    if from > to {
-        return Err(CliError::usage(format!(
-            "--from {from} lies after --to {to}"
-        )));
-    }
-    let mut request = ReportRequest::new(funnel, from, to);
-    request.account.clone_from(&args.account);
-    request.where_sql.clone_from(&args.condition);
-    request.unit = args.unit;
-    request.mode = args.mode;
-    request.window = args.window;
-    request.timezone = args.timezone;
-    request.date_basis = args.date_basis;
-    request.attribution = args.attribution;
+    let from = args.question.from.unwrap_or(NaiveDate::MIN);
+    let to = args.question.to.unwrap_or(NaiveDate::MAX);
+    let request = question::request(&args.question, name, from, to)?;
+    let key = key.ok_or_else(|| CliError::usage("name the key of the unit to be explained"))?;
     Ok((request, key.to_owned()))
 }
 

@@ -6,91 +6,94 @@ mod table;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use funnel_query::funnel::{FunnelDefinition, Span, Window};
+use funnel_query::QuerySession;
 use funnel_query::named;
-use funnel_query::reconcile::reconcile as reconcile_rows;
-use funnel_query::report::{Header, Report, ReportRequest, report};
-use funnel_query::{QueryError, QuerySession};
+use funnel_query::reconcile::{Reconciliation, reconcile as reconcile_rows};
+use funnel_query::report::{Header, Report, ReportRequest, availability, report, unit_report};
 
 use super::context::Context;
+use super::question;
 use crate::args::ReportArgs;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::{self, Output, upright};
 
 pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
-    if !args.table.is_empty() {
+    if !args.question.table.is_empty() {
         return table::run(context, args).await;
     }
     let output = Output::new(&args.output)?;
     let for_people = output.is_for_people() && output.is_stdout();
-    if args.reconcile && !for_people {
-        return Err(CliError::usage("--reconcile is shown beside a table only")
-            .hint("add --format table; `funnel run metrics` gives the numbers as rows"));
+    if args.reconcile && args.availability && !for_people {
+        return Err(
+            CliError::usage("--availability and --reconcile are two answers of their own")
+                .hint("ask for one at a time, or add --format table"),
+        );
     }
     let request = request(args)?;
-    let session = context.session().await?;
+    let session = question::session(context, &args.question).await?;
+    if args.per_key {
+        let rows = unit_report(&session, &request).await?;
+        output.batches(&rows.schema(), &[rows])?;
+        return Ok(Exit::Done);
+    }
+    let sections = [args.availability, args.reconcile];
     let answer = report(&session, request.clone()).await?;
     if for_people {
         show(&output, &answer)?;
     } else {
         // Rows are data; what qualifies them goes beside, not between.
         output::note(&heading(&answer.header));
-        output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
+        if !sections.contains(&true) {
+            output.batches(&answer.rows.schema(), std::slice::from_ref(&answer.rows))?;
+        }
+    }
+    if args.availability {
+        let rows = availability(&session, &request, args.stale_after).await?;
+        if for_people {
+            output::print("\nOffers that were shown and lost, by what the agents were:\n")?;
+        }
+        output.batches(&rows.schema(), &[rows])?;
     }
     if args.reconcile {
-        reconcile(&session, &output, args, &answer.header).await?;
-        let rows = reconcile_rows(&session, &request).await?;
-        output::print("\nWhere every row of `events` went, and what the ledger says of Kafka:\n")?;
-        output.batches(&rows.schema(), &[rows])?;
+        let found = reconcile_rows(&session, &request).await?;
+        if for_people {
+            reconcile(&session, &output, args, &answer.header).await?;
+            show_reconciliation(&output, &found)?;
+        } else {
+            output.batches(&found.lines.schema(), std::slice::from_ref(&found.lines))?;
+        }
+        found.check()?;
     }
     Ok(Exit::Done)
 }
 
 fn request(args: &ReportArgs) -> Result<ReportRequest> {
-    let (Some(from), Some(to)) = (args.from, args.to) else {
+    let (Some(from), Some(to)) = (args.question.from, args.question.to) else {
         return Err(CliError::usage("name the days with --from and --to"));
     };
-    if from > to {
-        return Err(CliError::usage(format!(
-            "--from {from} lies after --to {to}"
-        )));
-    }
-    let funnel = match (&args.funnel, &args.file) {
-        (_, Some(path)) => match FunnelDefinition::from_file(path) {
-            Ok(funnel) => funnel,
-            Err(error) => return Err(table::meant(path).unwrap_or(QueryError::from(error).into())),
-        },
-        (Some(name), None) => FunnelDefinition::shipped(name).map_err(QueryError::from)?,
-        (None, None) => {
-            return Err(CliError::usage(
-                "name a funnel, or a --file that defines one",
-            ));
-        }
-    };
-    let mut request = ReportRequest::new(funnel, from, to);
-    request.account.clone_from(&args.account);
+    let mut request = question::request(&args.question, args.funnel.as_deref(), from, to)?;
     request.by.clone_from(&args.by);
-    request.where_sql.clone_from(&args.condition);
-    request.unit = args.unit;
-    let mode = args.mode.as_deref().map(str::parse);
-    request.mode = mode.transpose().map_err(QueryError::from)?;
-    request.window = args.window.map(window).transpose()?;
-    request.timezone = args.timezone;
-    request.date_basis = args.date_basis;
-    request.attribution = args.attribution;
     Ok(request)
 }
 
-/// A window with a unit: times of a lake are no bare numbers.
-fn window(span: Span) -> Result<Window> {
-    match span {
-        Span::Time(window) => Ok(window),
-        Span::Number(number) => Err(CliError::usage(format!("--window {number} has no unit"))
-            .hint(format!(
-                "write it with one, such as `{number}s` or `{number}m`"
-            ))),
+fn show_reconciliation(output: &Output, found: &Reconciliation) -> Result<()> {
+    let parts = [
+        (
+            "Where every row of `events` went, and what the ledger says of Kafka:",
+            found.sums.clone(),
+        ),
+        ("By topic and partition:", found.partitions.clone()),
+        (
+            "Each partition, with the offsets between which its rows stand:",
+            found.lines.clone(),
+        ),
+    ];
+    for (title, rows) in parts {
+        output::print(&format!("\n{title}\n"))?;
+        output.batches(&rows.schema(), &[rows])?;
     }
+    Ok(())
 }
 
 fn show(output: &Output, answer: &Report) -> Result<()> {
@@ -119,13 +122,16 @@ async fn reconcile(
         ("to".to_owned(), header.to.to_string()),
         ("account".to_owned(), header.account.clone()),
         ("date_basis".to_owned(), header.date_basis.to_string()),
-        ("model".to_owned(), args.attribution.model.to_string()),
+        (
+            "model".to_owned(),
+            args.question.attribution.model.to_string(),
+        ),
         (
             "cross_session_days".to_owned(),
-            args.attribution.days().to_string(),
+            args.question.attribution.days().to_string(),
         ),
     ]);
-    if let Some(zone) = args.timezone {
+    if let Some(zone) = args.question.timezone {
         params.insert("timezone".to_owned(), zone.name().to_owned());
     }
     output::print("\nLivePerson's metrics of the same days:\n")?;
@@ -146,6 +152,10 @@ fn heading(header: &Header) -> String {
             humantime::format_duration(span).to_string()
         },
     );
+    let complete_to = header.as_of.map_or_else(
+        || "(everything)".to_owned(),
+        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    );
     let account = if header.account.is_empty() {
         "(no events)".to_owned()
     } else {
@@ -162,6 +172,7 @@ fn heading(header: &Header) -> String {
         ("window", window),
         ("date basis", header.date_basis.to_string()),
         ("attribution", header.attribution.clone()),
+        ("complete to", complete_to),
         ("completeness", header.completeness.text.clone()),
         ("definition", header.definition_hash.clone()),
     ];

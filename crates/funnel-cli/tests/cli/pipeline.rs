@@ -283,6 +283,7 @@ fn a_report_for_people_has_per_cents_outcomes_and_metrics_beside() {
         "100.0 %",
         "What became of the offers",
         "LivePerson's metrics",
+        "By topic and partition",
     ] {
         assert!(out.contains(part), "{part} is missing in\n{out}");
     }
@@ -292,8 +293,62 @@ fn a_report_for_people_has_per_cents_outcomes_and_metrics_beside() {
         .find(|line| line.starts_with("│ sessions "))
         .unwrap();
     assert!(line.contains(&format!(" {sessions} ")), "{line}");
-    let (_, err) = world.run(&format!("{words} --format csv"), 2);
-    assert!(err.contains("funnel run metrics"), "{err}");
+    let (_, err) = world.run(&format!("{words} --availability --format csv"), 2);
+    assert!(err.contains("one at a time"), "{err}");
+}
+
+#[test]
+fn a_reconciliation_closes_for_every_partition_of_the_truth() {
+    let world = World::get();
+    let (from, to) = world.days();
+    let account = world.accounts()[0];
+    let lines = world.json(&format!(
+        "report monitored --account {account} --from {from} --to {to} --reconcile"
+    ));
+    let sum = |wanted: &dyn Fn(&Value) -> bool| -> i64 {
+        let rows = lines.iter().filter(|line| wanted(line));
+        rows.map(|line| line["rows"].as_i64().unwrap()).sum()
+    };
+    let events = world.truth["entries"]["events"].as_i64().unwrap();
+    assert_eq!(sum(&|line| line["part"] == "events"), events);
+    for fate in ["accepted", "rejected", "duplicate", "empty", "tombstone"] {
+        let wanted = world.truth["records"][fate].as_i64().unwrap();
+        let found = sum(&|line| line["part"] == "kafka" && line["class"] == fate);
+        assert_eq!(found, wanted, "{fate}");
+    }
+    let produced = world.truth["records"]["produced"].as_i64().unwrap();
+    let holes = sum(&|line| line["class"] == "holes");
+    assert_eq!(sum(&|line| line["part"] == "range"), produced + holes);
+}
+
+#[test]
+fn units_of_a_lake_come_one_by_one_and_losses_with_the_state_of_the_agents() {
+    let world = World::get();
+    let (from, to) = world.days();
+    let account = world.accounts()[0];
+    let words = format!("report impression_to_chat --account {account} --from {from} --to {to}");
+    let steps = world.json(&words);
+    let units = world.json(&format!("{words} --per-key"));
+    let times = units
+        .iter()
+        .flat_map(|unit| unit["step_times"].as_array().unwrap());
+    let reached: i64 = steps
+        .iter()
+        .map(|step| step["reached"].as_i64().unwrap())
+        .sum();
+    let times = i64::try_from(times.filter(|time| !time.is_null()).count()).unwrap();
+    assert_eq!(times, reached);
+    let losses = world.json(&format!("{words} --availability"));
+    let query = world.json(&format!(
+        "run availability_losses --param account={account} --param from={from} --param to={to}"
+    ));
+    assert!(!losses.is_empty());
+    assert_eq!(losses, query);
+    let (_, err) = world.run(&format!("{words} --availability --by flow"), 2);
+    assert!(
+        err.contains("--by has no meaning for --availability"),
+        "{err}"
+    );
 }
 
 #[test]

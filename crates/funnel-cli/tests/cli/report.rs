@@ -68,6 +68,27 @@ fn keys_can_be_asked_for_one_by_one() {
 }
 
 #[test]
+fn one_key_of_a_table_is_explained() {
+    let dir = empty_dir();
+    report(dir.path(), &["--table", "t=t.parquet"], 0);
+    let words = ["explain", "--file", "shop.toml", "--table", "t=t.parquet"];
+    let mut command = funnel(dir.path());
+    let (out, err) = run(command.args(words).args(["a", "--format", "json"]), 0);
+    let rows: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!(rows[1]["class"], json!("out_of_window"));
+    assert!(err.contains("reason: after_window"), "{err}");
+    let mut command = funnel(dir.path());
+    let (_, err) = run(command.args(words).args(["c"]), 2);
+    assert!(
+        err.contains("has the key `c`; the nearest keys are"),
+        "{err}"
+    );
+    let mut command = funnel(dir.path());
+    let (_, err) = run(command.args(words).args(["shop", "a"]), 2);
+    assert!(err.contains("name the key alone"), "{err}");
+}
+
+#[test]
 fn what_is_missing_or_too_much_is_a_usage_error_that_says_what_to_write() {
     let dir = empty_dir();
     let days = ["--from", "2024-03-04", "--to", "2024-03-04"];

@@ -1,6 +1,6 @@
 //! The reason of a step that was not reached.
 
-use super::NotExplained;
+use super::{is_explained, is_plain, next};
 use crate::{Matcher, Mode, Row, Spec, State};
 
 /// Why a history went no further. Steps count from 0; `step` is the first that was not reached
@@ -57,8 +57,26 @@ pub enum Reason {
         /// The position of the row that ended the best of the attempts that were ended.
         row: Option<usize>,
     },
-    /// Rows would do only with a wider window *and* as fillers of several steps.
+    /// Mode `next`: with mode `ordered`, which lets other rows come between, the history would go
+    /// further.
+    Interrupted {
+        /// The step.
+        step: usize,
+        /// The position of the first row that came between.
+        by: usize,
+    },
+    /// Rows of the same key that differ in a held value would let the history go further.
+    HeldDiffers {
+        /// The step.
+        step: usize,
+    },
+    /// Rows would do only if several of these rules were given up.
     SeveralRules {
+        /// The step.
+        step: usize,
+    },
+    /// Rows satisfy the step, and the mode or an option does not tell why they do not count.
+    NotExplained {
         /// The step.
         step: usize,
     },
@@ -77,7 +95,10 @@ impl Reason {
             Reason::OnlyCandidateUsed { .. } => "only_candidate_used",
             Reason::NotStrictlyLater { .. } => "not_strictly_later",
             Reason::ExcludedBy { .. } => "excluded_by",
+            Reason::Interrupted { .. } => "interrupted",
+            Reason::HeldDiffers { .. } => "held_differs",
             Reason::SeveralRules { .. } => "several_rules",
+            Reason::NotExplained { .. } => "not_explained",
         }
     }
 
@@ -93,8 +114,40 @@ impl Reason {
             | Reason::OnlyCandidateUsed { step }
             | Reason::NotStrictlyLater { step }
             | Reason::ExcludedBy { step, .. }
-            | Reason::SeveralRules { step } => step,
+            | Reason::Interrupted { step, .. }
+            | Reason::HeldDiffers { step }
+            | Reason::SeveralRules { step }
+            | Reason::NotExplained { step } => step,
         }
+    }
+
+    /// [`Reason::HeldDiffers`] where no row of the history itself would do and the rows of the
+    /// whole key, sorted by time, go further.
+    #[must_use]
+    pub fn unless_held(self, spec: &Spec, whole: &[Row]) -> Self {
+        let step = self.step();
+        let of_own_rows = !matches!(
+            self,
+            Reason::NeverSeen { .. }
+                | Reason::OnlyBeforeEntry { .. }
+                | Reason::OnlyBeforePrevious { .. }
+        );
+        if of_own_rows || Matcher::new(spec.clone()).level(whole) <= step {
+            return self;
+        }
+        Reason::HeldDiffers { step }
+    }
+
+    /// The reason with other positions of the rows that it names.
+    #[must_use]
+    pub fn at(mut self, position: impl FnOnce(usize) -> usize) -> Self {
+        match &mut self {
+            Reason::Interrupted { by: row, .. } | Reason::ExcludedBy { row: Some(row), .. } => {
+                *row = position(*row)
+            }
+            _ => {}
+        }
+        self
     }
 
     /// The same reason, of another step.
@@ -109,7 +162,10 @@ impl Reason {
             | Reason::OnlyCandidateUsed { step }
             | Reason::NotStrictlyLater { step }
             | Reason::ExcludedBy { step, .. }
-            | Reason::SeveralRules { step } => *step = other,
+            | Reason::Interrupted { step, .. }
+            | Reason::HeldDiffers { step }
+            | Reason::SeveralRules { step }
+            | Reason::NotExplained { step } => *step = other,
         }
         self
     }
@@ -118,30 +174,27 @@ impl Reason {
 /// Why the history went no further; `None` if it reached the last step. `rows` are sorted by time
 /// and none is later than `as_of`. A window is told apart as still open only when `as_of` is given
 /// and the window has an end.
-///
-/// # Errors
-/// The mode has no reasons.
-pub fn reason(
-    spec: &Spec,
-    rows: &[Row],
-    as_of: Option<i64>,
-) -> Result<Option<Reason>, NotExplained> {
-    let mode = spec.mode();
-    if !matches!(mode, Mode::Ordered | Mode::OrderedIncrease | Mode::Loose) {
-        return Err(NotExplained { mode });
+pub fn reason(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
+    let of_mode = matches!(
+        spec.mode(),
+        Mode::Ordered | Mode::OrderedIncrease | Mode::Loose
+    );
+    if of_mode && is_plain(spec) && spec.options().is_of_parts() {
+        return of_parts(spec, rows, as_of);
     }
-    if spec.options().is_of_parts() {
-        return Ok(of_parts(spec, rows, as_of));
+    let level = Matcher::new(spec.clone()).level(rows);
+    if level >= spec.goal() {
+        return None;
     }
-    let step = Matcher::new(spec.clone()).level(rows);
-    if step == spec.steps() {
-        return Ok(None);
-    }
+    // The next step that is not optional.
+    let (_, required) = spec.required();
+    let step = required.into_iter().find(|step| *step >= level)?;
     let question = Question { spec, rows, step };
-    Ok(Some(match as_of.and_then(|as_of| question.open(as_of)) {
+    let as_of = as_of.filter(|_| is_explained(spec));
+    Some(match as_of.and_then(|as_of| question.open(as_of)) {
         Some(until) => Reason::WindowOpen { step, until },
         None => question.closed(),
-    }))
+    })
 }
 
 /// The reason where steps are optional or rows excluded: that of the required steps without excluded
@@ -174,7 +227,7 @@ fn of_parts(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
         let row = outcome.hit.map(|hit| hit.row);
         return Some(Reason::ExcludedBy { step, row });
     }
-    let reason = reason(&required, &rows, as_of).ok().flatten()?;
+    let reason = reason(&required, &rows, as_of)?;
     Some(reason.of_step(step))
 }
 
@@ -195,8 +248,14 @@ impl Question<'_> {
                 _ => Reason::NeverSeen { step },
             };
         }
+        if !is_explained(self.spec) {
+            return Reason::NotExplained { step };
+        }
         if let Some(by) = self.beyond_window() {
             return Reason::AfterWindow { step, by };
+        }
+        if let Mode::Next { relevant_steps } = self.spec.mode() {
+            return self.closed_next(relevant_steps);
         }
         // Rows that must be strictly later are different rows in any case.
         let increases = self.spec.mode() == Mode::OrderedIncrease;
@@ -207,6 +266,23 @@ impl Question<'_> {
         {
             return Reason::OnlyCandidateUsed { step };
         }
+        self.out_of_order()
+    }
+
+    fn closed_next(&self, relevant_steps: bool) -> Reason {
+        let step = self.step;
+        if let Some(by) = next::interruption(self.spec, self.rows, step, relevant_steps) {
+            return Reason::Interrupted { step, by };
+        }
+        if Matcher::new(self.spec.clone()).level(&one_row_per_step(self.spec, self.rows)) > step {
+            return Reason::OnlyCandidateUsed { step };
+        }
+        self.out_of_order()
+    }
+
+    /// The reasons that remain: only several rules together, or an order that no rule allows.
+    fn out_of_order(&self) -> Reason {
+        let step = self.step;
         if level_reusing_rows(None, self.spec.steps(), self.rows) > step {
             return Reason::SeveralRules { step };
         }
@@ -280,6 +356,23 @@ impl Question<'_> {
         let spec = self.spec.with_window(window);
         Matcher::new(spec).reached(rows).count_ones()
     }
+}
+
+/// The history with a row for each step of each row, and the rows of no step.
+pub(super) fn one_row_per_step(spec: &Spec, rows: &[Row]) -> Vec<Row> {
+    let mut single = Vec::with_capacity(rows.len());
+    for row in rows {
+        let before = single.len();
+        let steps = (0..spec.steps()).filter(|step| row.mask >> step & 1 == 1);
+        single.extend(steps.map(|step| Row {
+            time: row.time,
+            mask: 1 << step,
+        }));
+        if single.len() == before {
+            single.push(*row);
+        }
+    }
+    single
 }
 
 /// The level if one row could fill several steps, one after the other.

@@ -1,7 +1,7 @@
 //! What became of each row of one unit, and why the unit went no further: the rules of a definition
 //! on top of those of the matcher.
 
-use funnel_match::classify::{self, Class, NotExplained, Reason};
+use funnel_match::classify::{self, Class, Reason};
 use funnel_match::{Matcher, Mode, Row, Spec};
 
 /// What the definition says about a step, apart from its rows.
@@ -19,8 +19,8 @@ pub(crate) struct Rules {
     pub(crate) steps: Vec<StepShape>,
     pub(crate) mode: Mode,
     pub(crate) window_us: Option<u64>,
-    /// Microseconds since 1970; windows that end later are open.
-    pub(crate) as_of_us: i64,
+    /// Microseconds since 1970; windows that end later are open. `None`: no window is.
+    pub(crate) as_of_us: Option<i64>,
 }
 
 /// One row of a unit; bit *i* stands for step *i* of the definition.
@@ -42,6 +42,8 @@ pub(crate) enum Decision {
     Matched(Class),
     /// The filter of the definition or of the question says no.
     Filtered,
+    /// Satisfies a step, with other held values than the chain.
+    OtherHold,
 }
 
 impl Decision {
@@ -49,6 +51,7 @@ impl Decision {
         match self {
             Decision::Matched(class) => class.name(),
             Decision::Filtered => "filtered",
+            Decision::OtherHold => "other_hold",
         }
     }
 }
@@ -64,8 +67,15 @@ pub(crate) struct Judgement {
     pub(crate) reason: Option<Reason>,
 }
 
+impl Judgement {
+    /// Is it the window that can still be met?
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.reason, Some(Reason::WindowOpen { .. }))
+    }
+}
+
 /// Judges the rows of one unit, which are sorted by time.
-pub(crate) fn judge(rules: &Rules, rows: &[UnitRow]) -> Result<Judgement, NotExplained> {
+pub(crate) fn judge(rules: &Rules, rows: &[UnitRow]) -> Judgement {
     let mut decisions = vec![Decision::Filtered; rows.len()];
     let unit_is_kept = rows.iter().any(|row| row.kept == Some(true));
     let mut places = Vec::with_capacity(rows.len());
@@ -86,17 +96,17 @@ pub(crate) fn judge(rules: &Rules, rows: &[UnitRow]) -> Result<Judgement, NotExp
         applying: (0..rules.steps.len()).filter(applies).collect(),
     };
     let (classes, reached, reason) = match rules.mode {
-        Mode::Loose => unit.loose()?,
-        _ => unit.ordered()?,
+        Mode::Loose => unit.loose(),
+        _ => unit.ordered(),
     };
     for (place, class) in places.into_iter().zip(classes) {
         decisions[place] = Decision::Matched(class);
     }
-    Ok(Judgement {
+    Judgement {
         decisions,
         reached,
         reason,
-    })
+    }
 }
 
 type Answer = (Vec<Class>, u64, Option<Reason>);
@@ -110,21 +120,21 @@ struct Unit<'a> {
 
 impl Unit<'_> {
     /// Each step for itself; what is missing is the first step that was needed after the last reached.
-    fn loose(&self) -> Result<Answer, NotExplained> {
+    fn loose(&self) -> Answer {
         let Some((spec, rows)) = self.chain(&self.applying) else {
-            return Ok(self.nothing());
+            return self.nothing();
         };
-        let classes = self.classes(&spec, &rows, &self.applying)?;
+        let classes = self.classes(&spec, &rows, &self.applying);
         let reached = used(&classes);
         let needed = |step: &usize| !self.rules.steps[*step].optional || reached >> step & 1 == 1;
         let needed: Vec<usize> = self.applying.iter().copied().filter(needed).collect();
-        let reason = self.reason(&needed)?;
-        Ok((classes, reached, reason))
+        let reason = self.reason(&needed);
+        (classes, reached, reason)
     }
 
     /// The chain of the steps that everybody needs, and beside it each other step as the end of the
     /// chain before it.
-    fn ordered(&self) -> Result<Answer, NotExplained> {
+    fn ordered(&self) -> Answer {
         let steps = &self.rules.steps;
         // A chain takes a row once: where the next step refines this one, it stands for both.
         let refined = |step: usize| {
@@ -135,23 +145,23 @@ impl Unit<'_> {
         let in_chain = |step: &usize| !steps[*step].optional && !refined(*step);
         let chain: Vec<usize> = self.applying.iter().copied().filter(in_chain).collect();
         let Some((spec, rows)) = self.chain(&chain) else {
-            return Ok(self.nothing());
+            return self.nothing();
         };
-        let mut classes = self.classes(&spec, &rows, &chain)?;
+        let mut classes = self.classes(&spec, &rows, &chain);
         for beside in self.applying.iter().filter(|step| !in_chain(step)) {
             let mut path: Vec<usize> = chain.iter().copied().filter(|s| s < beside).collect();
             path.push(*beside);
             let Some((spec, rows)) = self.chain(&path) else {
                 continue;
             };
-            let own = self.classes(&spec, &rows, &path)?;
+            let own = self.classes(&spec, &rows, &path);
             for (class, own) in classes.iter_mut().zip(own) {
                 *class = beside_the_chain(*class, own, *beside);
             }
         }
-        let reason = self.reason(&chain)?;
+        let reason = self.reason(&chain);
         let reached = used(&classes);
-        Ok((classes, reached, reason))
+        (classes, reached, reason)
     }
 
     fn nothing(&self) -> Answer {
@@ -172,31 +182,20 @@ impl Unit<'_> {
         Some((spec, self.rows.iter().map(row).collect()))
     }
 
-    fn classes(
-        &self,
-        spec: &Spec,
-        rows: &[Row],
-        steps: &[usize],
-    ) -> Result<Vec<Class>, NotExplained> {
-        let classes = classify::classify(spec, rows)?;
-        Ok(classes
-            .into_iter()
-            .map(|class| in_definition(class, steps))
-            .collect())
+    fn classes(&self, spec: &Spec, rows: &[Row], steps: &[usize]) -> Vec<Class> {
+        let classes = classify::classify(spec, rows).into_iter();
+        classes.map(|class| in_definition(class, steps)).collect()
     }
 
-    fn reason(&self, steps: &[usize]) -> Result<Option<Reason>, NotExplained> {
-        let Some((spec, rows)) = self.chain(steps) else {
-            return Ok(None);
-        };
-        let as_of = Some(self.rules.as_of_us);
-        let reason = classify::reason(&spec, &rows, as_of)?;
+    fn reason(&self, steps: &[usize]) -> Option<Reason> {
+        let (spec, rows) = self.chain(steps)?;
+        let reason = classify::reason(&spec, &rows, self.rules.as_of_us);
         debug_assert_eq!(
             reason.is_none(),
             Matcher::new(spec.clone()).level(&rows) == steps.len(),
             "a reason for every step that is missing"
         );
-        Ok(reason.map(|reason| with_step(reason, steps[reason.step()])))
+        reason.map(|reason| with_step(reason, steps[reason.step()]))
     }
 }
 
@@ -282,7 +281,7 @@ mod tests {
             steps,
             mode,
             window_us: None,
-            as_of_us: i64::MAX,
+            as_of_us: None,
         }
     }
 
@@ -308,7 +307,7 @@ mod tests {
         };
         let rules = rules(Mode::Ordered, vec![SHAPE, optional, SHAPE]);
         let rows = [row(0, 2), row(1, 1), row(2, 2), row(3, 2), row(4, 4)];
-        let judgement = judge(&rules, &rows).unwrap();
+        let judgement = judge(&rules, &rows);
         assert_eq!(
             names(&judgement),
             ["before_entry", "used", "used", "after_completion", "used"]
@@ -325,10 +324,10 @@ mod tests {
         for mode in [Mode::Ordered, Mode::Loose] {
             let rules = rules(mode, vec![SHAPE, conditional]);
             let mut rows = [row(0, 1), row(5, 0)];
-            assert_eq!(judge(&rules, &rows).unwrap().reason, None);
+            assert_eq!(judge(&rules, &rows).reason, None);
             rows[1].required = 2;
             let reason = Some(Reason::NeverSeen { step: 1 });
-            assert_eq!(judge(&rules, &rows).unwrap().reason, reason);
+            assert_eq!(judge(&rules, &rows).reason, reason);
         }
     }
 
@@ -339,10 +338,10 @@ mod tests {
             ..SHAPE
         };
         let rules = rules(Mode::Ordered, vec![SHAPE, refining, SHAPE]);
-        let judgement = judge(&rules, &[row(0, 0b11), row(1, 0b100)]).unwrap();
+        let judgement = judge(&rules, &[row(0, 0b11), row(1, 0b100)]);
         let used = |steps| Decision::Matched(Class::Used { steps });
         assert_eq!(judgement.decisions, [used(0b11), used(0b100)]);
-        let judgement = judge(&rules, &[row(0, 0b01), row(1, 0b100)]).unwrap();
+        let judgement = judge(&rules, &[row(0, 0b01), row(1, 0b100)]);
         assert_eq!(judgement.reason, Some(Reason::NeverEntered));
     }
 
@@ -353,13 +352,13 @@ mod tests {
         rows[1].kept = Some(false);
         rows[2].duplicate = true;
         rows[3].kept = None;
-        let judgement = judge(&rules, &rows).unwrap();
+        let judgement = judge(&rules, &rows);
         assert_eq!(
             names(&judgement),
             ["used", "filtered", "duplicate_id", "used"]
         );
         (rows[0].kept, rows[2].kept) = (None, None);
-        let judgement = judge(&rules, &rows).unwrap();
+        let judgement = judge(&rules, &rows);
         assert_eq!(
             names(&judgement),
             ["filtered", "filtered", "duplicate_id", "filtered"],
@@ -374,7 +373,7 @@ mod tests {
             ..SHAPE
         };
         let rules = rules(Mode::Loose, vec![SHAPE, SHAPE, optional, SHAPE]);
-        let judgement = judge(&rules, &[row(0, 2)]).unwrap();
+        let judgement = judge(&rules, &[row(0, 2)]);
         assert_eq!(judgement.reached, 2);
         assert_eq!(judgement.reason, Some(Reason::NeverSeen { step: 3 }));
     }

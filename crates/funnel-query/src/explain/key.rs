@@ -1,7 +1,8 @@
 //! From what a person pastes to the key of one unit.
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Date32Type;
+use arrow::error::ArrowError;
 use chrono::{Days, NaiveDate};
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::functions::expr_fn::{coalesce, ends_with};
@@ -15,7 +16,7 @@ use crate::error::{QueryError, Result};
 use crate::funnel::Unit;
 
 /// Keys that are looked at for one that was meant.
-const NEAR_KEYS_READ: usize = 50_000;
+pub(super) const NEAR_KEYS_READ: usize = 50_000;
 const NEAR_KEYS_SHOWN: usize = 3;
 
 /// A unit and the local days on which its rows lie.
@@ -91,7 +92,7 @@ async fn unknown(
     )))
 }
 
-fn listed(keys: &[&str]) -> String {
+pub(super) fn listed(keys: &[&str]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     quoted.join(", ")
 }
@@ -167,20 +168,23 @@ async fn near(session: &QuerySession, account: &str, unit: Unit, key: &str) -> R
             .collect()
             .await
     };
+    let batches = read.await.map_err(failed)?;
+    nearest(&batches, key).map_err(|source| failed(source.into()))
+}
+
+/// Of the column `key` the values whose last part is most like what was asked for.
+pub(super) fn nearest(batches: &[RecordBatch], asked: &str) -> Result<Vec<String>, ArrowError> {
     let last_part = |key: &str| key.rsplit('|').next().unwrap_or_default().to_owned();
-    let asked = last_part(key);
+    let asked = last_part(asked);
     let mut keys = Vec::new();
-    for batch in read.await.map_err(failed)? {
-        let batch = text(&batch, "key").map_err(|source| failed(source.into()))?;
+    for batch in batches {
+        let batch = text(batch, "key")?;
         keys.extend(batch.iter().flatten().map(|key| {
             let distance = levenshtein(&last_part(key), &asked);
             (distance, key.to_owned())
         }));
     }
     keys.sort();
-    Ok(keys
-        .into_iter()
-        .take(NEAR_KEYS_SHOWN)
-        .map(|(_, key)| key)
-        .collect())
+    let keys = keys.into_iter().take(NEAR_KEYS_SHOWN);
+    Ok(keys.map(|(_, key)| key).collect())
 }

@@ -14,12 +14,13 @@ use chrono_tz::Tz;
 use datafusion::logical_expr::lit;
 use datafusion::prelude::ident;
 
+use super::Verdict;
 use super::judge::Judgement;
 use super::timeline::{TimelineRow, text};
-use super::{Verdict, words};
+use super::words;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
-use crate::funnel::FunnelDefinition;
+use crate::funnel::execution::Question;
 
 /// Where an event stands in Kafka.
 #[derive(Debug, Clone, Default)]
@@ -32,12 +33,14 @@ struct Coordinates {
 
 pub(super) async fn table(
     session: &QuerySession,
-    definition: &FunnelDefinition,
+    question: &Question<'_>,
+    zone: Tz,
     verdict: &Verdict,
     rows: &[TimelineRow],
     judgement: &Judgement,
-    zone: Tz,
 ) -> Result<RecordBatch> {
+    let definition = question.definition;
+    let words = &super::words_of(question);
     let found = coordinates(session, rows).await?;
     let at = |row: &TimelineRow| {
         let key = (row.event_id.clone(), row.row.duplicate);
@@ -54,15 +57,16 @@ pub(super) async fn table(
     let texts =
         |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from_iter_values(values)) };
     let local = rows.iter().map(|row| local(row.row.time, zone)).collect();
+    let step_names: Vec<&str> = definition.steps.iter().map(|step| &*step.name).collect();
     let satisfies = rows
         .iter()
-        .map(|row| names(definition, row.row.steps))
+        .map(|row| names(&step_names, row.row.steps))
         .collect();
     let classes = decisions()
         .map(|decision| decision.name().to_owned())
         .collect();
     let said = decisions()
-        .map(|decision| words::of_decision(definition, *decision))
+        .map(|decision| words::of_decision(words, *decision))
         .collect();
     let levels = rows.iter().map(|_| number(verdict.level));
     let partitions: Int32Array = places.iter().map(|place| place.partition).collect();
@@ -112,11 +116,11 @@ fn local(time: i64, zone: Tz) -> String {
 }
 
 /// The names of the steps in `mask`.
-fn names(definition: &FunnelDefinition, mask: u64) -> String {
-    let steps = definition.steps.iter().enumerate();
+pub(super) fn names(steps: &[&str], mask: u64) -> String {
+    let steps = steps.iter().enumerate();
     let names = steps
         .filter(|(step, _)| mask >> step & 1 == 1)
-        .map(|(_, step)| &*step.name);
+        .map(|(_, step)| *step);
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -6,10 +6,9 @@ use chrono::NaiveDate;
 use funnel_datagen::golden::{self, UNMONITORED_ACCOUNT, Variant};
 use serde_json::json;
 
-use super::judge::judge;
 use super::*;
 use crate::ErrorKind;
-use crate::funnel::Mode;
+use crate::funnel::{FunnelDefinition, Mode};
 use crate::report::report;
 use crate::testing::{golden_session, row, session};
 
@@ -27,20 +26,12 @@ async fn judged(session: &QuerySession, request: &ReportRequest) -> Vec<Judgemen
     let question = request.question();
     let scope = request.scope(request.account.clone().unwrap());
     let parsed = Parsed::new(session.ctx(), &question).await.unwrap();
-    let rules = timeline::rules(&question, &parsed, i64::MAX).unwrap();
+    let rules = timeline::rules(&question, &parsed, None).unwrap();
     let timeline = Timeline::new(session.ctx(), &scope, &question, &parsed, None)
         .await
         .unwrap();
-    let mut units = Vec::new();
-    timeline
-        .each_unit(|_, rows| {
-            let rows: Vec<judge::UnitRow> = rows.iter().map(|row| row.row).collect();
-            units.push(judge(&rules, &rows).unwrap());
-            Ok(())
-        })
-        .await
-        .unwrap();
-    units
+    let units = timeline.each_unit(|unit| Ok(Some(unit.judged(&rules))));
+    units.await.unwrap().1
 }
 
 #[tokio::test]

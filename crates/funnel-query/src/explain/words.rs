@@ -3,16 +3,26 @@
 use funnel_match::classify::{Class, Reason};
 
 use super::judge::Decision;
-use crate::funnel::FunnelDefinition;
+use crate::funnel::tabular::Clock;
+
+/// What the words are about.
+#[derive(Debug)]
+pub(super) struct Words<'a> {
+    /// By step.
+    pub(super) titles: Vec<&'a str>,
+    pub(super) mode: String,
+    pub(super) clock: Clock,
+}
 
 /// What became of a row.
-pub(super) fn of_decision(definition: &FunnelDefinition, decision: Decision) -> String {
-    let title = |step: usize| title(definition, step);
+pub(super) fn of_decision(words: &Words<'_>, decision: Decision) -> String {
+    let title = |step: usize| title(words, step);
     let before = |step: usize| title(step.saturating_sub(1));
     match decision {
         Decision::Filtered => "left out by the filter of the funnel or of the question".to_owned(),
+        Decision::OtherHold => "belongs to other held values than the chain".to_owned(),
         Decision::Matched(class) => match class {
-            Class::Used { steps } => format!("counts as {}", list(definition, steps)),
+            Class::Used { steps } => format!("counts as {}", list(words, steps)),
             Class::SupersededEntry => {
                 "an earlier beginning; a later one counts, or one that led further".to_owned()
             }
@@ -35,7 +45,23 @@ pub(super) fn of_decision(definition: &FunnelDefinition, decision: Decision) -> 
                 )
             }
             Class::OutOfWindow { step, by } => {
-                format!("{}, but {} outside of the window", title(step), span(by))
+                let by = distance(words, by);
+                format!("{}, but {by} outside of the window", title(step))
+            }
+            Class::Interrupted { step, by } => {
+                format!("{}, but row {} came between", title(step), by + 1)
+            }
+            Class::Interrupts { step } => {
+                format!(
+                    "ends the chain, which {} should have continued",
+                    title(step)
+                )
+            }
+            Class::NotExplained => {
+                format!(
+                    "not part of the chain; mode {} does not tell why",
+                    words.mode
+                )
             }
             Class::AfterCompletion => "after the last step".to_owned(),
             Class::DuplicateId => "another form or copy of an event that is counted".to_owned(),
@@ -46,8 +72,8 @@ pub(super) fn of_decision(definition: &FunnelDefinition, decision: Decision) -> 
 }
 
 /// Why a step is missing, and what would have had to happen.
-pub(super) fn of_reason(definition: &FunnelDefinition, reason: Reason) -> (String, String) {
-    let missing = title(definition, reason.step());
+pub(super) fn of_reason(words: &Words<'_>, reason: Reason) -> (String, String) {
+    let missing = title(words, reason.step());
     let needed = |text: &str| format!("a row that satisfies {missing} {text}");
     match reason {
         Reason::NeverEntered => (
@@ -70,12 +96,15 @@ pub(super) fn of_reason(definition: &FunnelDefinition, reason: Reason) -> (Strin
             ),
         ),
         Reason::AfterWindow { by, .. } => (
-            format!("{missing} happened {} after the window had ended", span(by)),
-            format!("a window longer by {} would count it", span(by)),
+            format!(
+                "{missing} happened {} after the window had ended",
+                distance(words, by)
+            ),
+            format!("a window longer by {} would count it", distance(words, by)),
         ),
         Reason::WindowOpen { until, .. } => {
-            let until = chrono::DateTime::from_timestamp_micros(until).map_or_else(
-                || "a time beyond the calendar".to_owned(),
+            let until = words.clock.time(until).map_or_else(
+                || until.to_string(),
                 |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
             );
             (
@@ -95,7 +124,38 @@ pub(super) fn of_reason(definition: &FunnelDefinition, reason: Reason) -> (Strin
             format!("{missing} has only rows that serve another step or lie outside of the window"),
             needed("inside the window"),
         ),
-        _ => (format!("{missing} was not reached"), needed("")),
+        Reason::Interrupted { by, .. } => (
+            format!(
+                "row {} came between {missing} and the step before it",
+                by + 1
+            ),
+            format!(
+                "{}; mode ordered would count it",
+                needed("directly after the step before it")
+            ),
+        ),
+        Reason::ExcludedBy { row, .. } => (
+            match row {
+                Some(row) => format!("row {}, which is excluded, came before {missing}", row + 1),
+                None => format!("an excluded row came before {missing}"),
+            },
+            needed("without an excluded row before it"),
+        ),
+        Reason::HeldDiffers { .. } => (
+            format!("{missing} happened only with other held values"),
+            needed("with the same held values, or a funnel that holds fewer"),
+        ),
+        Reason::NotExplained { .. } => (
+            format!(
+                "rows satisfy {missing}, and mode {} does not tell why they do not count",
+                words.mode
+            ),
+            needed("by the rules of that mode"),
+        ),
+        _ => (
+            format!("{missing} was not reached"),
+            needed("after the steps reached"),
+        ),
     }
 }
 
@@ -120,15 +180,25 @@ pub(super) fn of_outcome(outcome: &str) -> Option<&'static str> {
 }
 
 /// The titles of the steps in `mask`.
-pub(super) fn list(definition: &FunnelDefinition, mask: u64) -> String {
-    let steps = (0..definition.steps.len()).filter(|step| mask >> step & 1 == 1);
-    let titles: Vec<String> = steps.map(|step| title(definition, step)).collect();
+fn list(words: &Words<'_>, mask: u64) -> String {
+    let steps = (0..words.titles.len()).filter(|step| mask >> step & 1 == 1);
+    let titles: Vec<String> = steps.map(|step| title(words, step)).collect();
     titles.join(" and ")
 }
 
-fn title(definition: &FunnelDefinition, step: usize) -> String {
-    let title = definition.steps.get(step).map(|step| step.title.as_str());
-    format!("`{}`", title.unwrap_or("?"))
+fn title(words: &Words<'_>, step: usize) -> String {
+    format!("`{}`", words.titles.get(step).unwrap_or(&"?"))
+}
+
+/// A distance in the unit of the rows.
+fn distance(words: &Words<'_>, by: u64) -> String {
+    match words.clock {
+        Clock::Integer => by.to_string(),
+        Clock::Ticks(ticks) => {
+            let us = u128::from(by) * 1_000_000 / u128::from(ticks.unsigned_abs().max(1));
+            span(u64::try_from(us).unwrap_or(u64::MAX))
+        }
+    }
 }
 
 /// A span of microseconds in at most two units.

@@ -1,8 +1,10 @@
 //! One row per unit: which steps it reached, and when.
 //!
-//! Columns per step `i`: `r{i}` reached, `t{i}` time, `q{i}` required of this unit, `n{i}` seen; then
-//! the key of the unit and the visitor it belongs to.
+//! Columns per step `i`: `r{i}` reached, `t{i}` time, `q{i}` required of this unit, `n{i}` seen, and
+//! where windows can be open `w{i}`: reached by rows whose window is not over; then the key of the
+//! unit and the visitor it belongs to, and where units can be open whether this one is.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::common::{ScalarValue, plan_datafusion_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::FunctionRegistry;
@@ -13,6 +15,7 @@ use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::execution::{StepRules, by_name};
+use super::open::{STILL_OPEN, instant};
 use super::options::{Mode, Window};
 use super::projection::{UNIT_KEY, VISITOR_KEY};
 
@@ -21,6 +24,8 @@ pub(crate) struct Matcher<'a> {
     pub(crate) ctx: &'a SessionContext,
     pub(crate) mode: Mode,
     pub(crate) window: Window,
+    /// How far the rows are complete.
+    pub(crate) as_of: Option<DateTime<Utc>>,
 }
 
 /// One row per unit and breakdown value.
@@ -48,7 +53,11 @@ pub(crate) fn per_unit(
         Mode::Ordered => ordered(matcher, steps, &mut aggregates)?,
     };
     let mut columns: Vec<Expr> = (0..breakdowns).map(|index| ident(by_name(index))).collect();
-    for (index, (step, (hit, time))) in steps.iter().zip(reached).enumerate() {
+    for (index, (step, answer)) in steps.iter().zip(reached).enumerate() {
+        let Answer { hit, time, recent } = answer;
+        if matcher.open_since().is_some() {
+            columns.push(recent.alias(format!("w{index}")));
+        }
         let required = match (&step.required_when, step.optional) {
             (Some(_), _) => ident(format!("q{index}")),
             (None, optional) => lit(!optional),
@@ -74,12 +83,17 @@ pub(crate) fn per_unit(
         columns.push(seen.alias(format!("n{index}")));
     }
     columns.extend([ident(UNIT_KEY), ident(VISITOR_KEY)]);
+    if matcher.as_of.is_some() {
+        aggregates.push(bool_or(ident(STILL_OPEN)).alias(STILL_OPEN));
+        columns.push(ident(STILL_OPEN));
+    }
     rows.aggregate(keys, aggregates)?.select(columns)
 }
 
 /// Rows reduced to unit, breakdown, time and one flag per predicate; rows without any flag go.
 fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResult<DataFrame> {
-    let mut columns = vec![ident(UNIT_KEY), ident(VISITOR_KEY), ident("event_time")];
+    let names = [UNIT_KEY, VISITOR_KEY, "event_time", STILL_OPEN];
+    let mut columns: Vec<Expr> = names.map(ident).to_vec();
     columns.extend((0..breakdowns).map(|index| ident(by_name(index))));
     let mut any = lit(false);
     for (index, step) in steps.iter().enumerate() {
@@ -99,18 +113,39 @@ fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResul
     rows.select(columns)?.filter(any)
 }
 
+/// What one unit did about one step.
+#[derive(Clone)]
+struct Answer {
+    hit: Expr,
+    time: Expr,
+    /// In mode `ordered` the same for every step: whether the rows whose window is not over make a
+    /// chain as long as the longest.
+    recent: Expr,
+}
+
 /// Per step whether and when it was reached, each step for itself within the window.
 fn loose(
     matcher: &Matcher<'_>,
     steps: &[StepRules],
     aggregates: &mut Vec<Expr>,
-) -> PlanResult<Vec<(Expr, Expr)>> {
+) -> PlanResult<Vec<Answer>> {
     let flags: Vec<Expr> = (0..steps.len()).map(flag).collect();
-    aggregates.push(matcher.call("funnel_match", flags)?.alias("matched"));
-    let time = |index| time_at("matched", index);
-    Ok((0..steps.len())
-        .map(|index| (time(index).is_not_null(), time(index)))
-        .collect())
+    aggregates.push(matcher.call(flags.clone())?.alias("matched"));
+    let recent = matcher.call_recent(flags)?;
+    let is_recent = recent.is_some();
+    aggregates.extend(recent.map(|recent| recent.alias("recent")));
+    let answer = |index| {
+        let time = time_at("matched", index);
+        Answer {
+            hit: time.clone().is_not_null(),
+            time,
+            recent: match is_recent {
+                true => time_at("recent", index).is_not_null(),
+                false => lit(true),
+            },
+        }
+    };
+    Ok((0..steps.len()).map(answer).collect())
 }
 
 /// Per step whether and when it was reached by the chain of the required steps before it. Each
@@ -119,7 +154,7 @@ fn ordered(
     matcher: &Matcher<'_>,
     steps: &[StepRules],
     aggregates: &mut Vec<Expr>,
-) -> PlanResult<Vec<(Expr, Expr)>> {
+) -> PlanResult<Vec<Answer>> {
     let conditional: Vec<usize> = (0..steps.len())
         .filter(|index| steps[*index].required_when.is_some())
         .collect();
@@ -140,7 +175,16 @@ fn ordered(
         let chain: Vec<usize> = (0..steps.len()).filter(in_chain).collect();
         let matched = format!("matched{set}");
         let flags = chain.iter().copied().map(flag).collect();
-        aggregates.push(matcher.call("funnel_match", flags)?.alias(&matched));
+        let flags: Vec<Expr> = flags;
+        aggregates.push(matcher.call(flags.clone())?.alias(&matched));
+        let mut recent = lit(true);
+        if let Some(call) = matcher.call_recent(flags)? {
+            let name = format!("recent{set}");
+            aggregates.push(call.alias(&name));
+            let level = |matched: &str| get_field(ident(matched), "level");
+            recent = level(&name).eq(level(&matched));
+            recent = recent.and(level(&matched).gt(level_literal(0)));
+        }
         let is_set = conditional
             .iter()
             .enumerate()
@@ -157,50 +201,70 @@ fn ordered(
             let mut source = matched.clone();
             if !chain.contains(&index) {
                 if !applies(index) {
-                    answer.push((is_set.clone(), lit(false), no_time()));
+                    let (hit, time, recent) = (lit(false), no_time(), lit(false));
+                    answer.push((is_set.clone(), Answer { hit, time, recent }));
                     continue;
                 }
                 // Beside the chain: the chain up to here, ended by this step.
                 source = format!("matched{set}_{index}");
                 let mut flags: Vec<Expr> = chain[..place].iter().copied().map(flag).collect();
                 flags.push(flag(index));
-                aggregates.push(matcher.call("funnel_match", flags)?.alias(&source));
+                aggregates.push(matcher.call(flags)?.alias(&source));
             }
             let level = get_field(ident(&source), "level");
             let (hit, time) = (
                 level.gt_eq(level_literal(place + 1)),
                 time_at(&source, place),
             );
-            answer.push((is_set.clone(), hit, time));
+            let recent = recent.clone();
+            answer.push((is_set.clone(), Answer { hit, time, recent }));
         }
     }
     answers.into_iter().map(choose).collect()
 }
 
 /// The answer of the set of conditional steps that applies to the unit.
-fn choose(answers: Vec<(Expr, Expr, Expr)>) -> PlanResult<(Expr, Expr)> {
-    let mut chosen: Option<(Expr, Expr)> = None;
-    for (is_set, hit, time) in answers {
+fn choose(answers: Vec<(Expr, Answer)>) -> PlanResult<Answer> {
+    let mut chosen: Option<Answer> = None;
+    for (is_set, answer) in answers {
+        let either = |own: Expr, other: Expr| when(is_set.clone(), own).otherwise(other);
         chosen = Some(match chosen {
-            None => (hit, time),
-            Some((other_hit, other_time)) => (
-                when(is_set.clone(), hit).otherwise(other_hit)?,
-                when(is_set, time).otherwise(other_time)?,
-            ),
+            None => answer,
+            Some(other) => Answer {
+                hit: either(answer.hit, other.hit)?,
+                time: either(answer.time, other.time)?,
+                recent: either(answer.recent, other.recent)?,
+            },
         });
     }
     chosen.ok_or_else(|| plan_datafusion_err!("a funnel without steps"))
 }
 
 impl Matcher<'_> {
-    fn call(&self, function: &str, flags: Vec<Expr>) -> PlanResult<Expr> {
+    /// The first instant whose window is not over; `None` where no window ends.
+    fn open_since(&self) -> Option<DateTime<Utc>> {
+        let window = TimeDelta::try_seconds(self.window.seconds()?)?;
+        self.as_of?.checked_sub_signed(window)
+    }
+
+    /// The match of the rows whose window is not over.
+    fn call_recent(&self, flags: Vec<Expr>) -> PlanResult<Option<Expr>> {
+        let Some(since) = self.open_since() else {
+            return Ok(None);
+        };
+        let recent = ident("event_time").gt_eq(instant(since));
+        let flags = flags.into_iter().map(|flag| flag.and(recent.clone()));
+        self.call(flags.collect()).map(Some)
+    }
+
+    fn call(&self, flags: Vec<Expr>) -> PlanResult<Expr> {
         let mut arguments = vec![
             interval(self.window),
             lit(self.mode.as_str()),
             ident("event_time"),
         ];
         arguments.extend(flags);
-        Ok(self.ctx.udaf(function)?.call(arguments))
+        Ok(self.ctx.udaf("funnel_match")?.call(arguments))
     }
 }
 

@@ -14,19 +14,21 @@ use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::execution::{StepRules, by_name};
+use super::open::STILL_OPEN;
+use super::options::Mode;
+use super::passage::Passage;
 use super::times::Times;
+use crate::error::{QueryError, Result};
 
 /// The counts of one step. What a number means stands at `funnel report`'s columns.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StepCounts {
     pub(crate) reached: i64,
-    /// Units that reached the step which they needed before this one.
-    pub(crate) previous: i64,
-    /// Of those: neither here nor at any later step.
-    pub(crate) dropped: i64,
+    /// What became of the units that reached the step which they needed before this one.
+    pub(crate) passage: Passage,
     /// Not here, but at a later step.
     pub(crate) skipped: i64,
-    /// Of `previous`: those that needed this step.
+    /// Of those: the ones that needed this step.
     pub(crate) required: i64,
     /// Seconds to the next step that the unit needed, ascending once finished.
     pub(crate) times: Times,
@@ -45,6 +47,7 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Counter<'a> {
     steps: &'a [StepRules],
+    mode: Mode,
     converter: RowConverter,
     breakdowns: usize,
     groups: BTreeMap<OwnedRow, Vec<StepCounts>>,
@@ -52,7 +55,11 @@ pub(crate) struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     /// A counter for units broken down by columns of these types.
-    pub(crate) fn new(steps: &'a [StepRules], types: &[DataType]) -> Result<Self, ArrowError> {
+    pub(crate) fn new(
+        steps: &'a [StepRules],
+        mode: Mode,
+        types: &[DataType],
+    ) -> Result<Self, ArrowError> {
         let order = SortOptions {
             descending: false,
             nulls_first: false,
@@ -68,6 +75,7 @@ impl<'a> Counter<'a> {
             .map(|t| SortField::new_with_options(t.clone(), order));
         Ok(Self {
             steps,
+            mode,
             converter: RowConverter::new(fields.collect())?,
             breakdowns: types.len(),
             groups: BTreeMap::new(),
@@ -95,19 +103,22 @@ impl<'a> Counter<'a> {
             if unit.reached.iter().any(|reached| *reached) {
                 let empty = || vec![StepCounts::default(); self.steps.len()];
                 let counts = self.groups.entry(key.owned()).or_insert_with(empty);
-                count(self.steps, &unit, counts);
+                count(self.steps, self.mode, &unit, counts);
             }
         }
         Ok(())
     }
 
     /// The counts, once every unit was added.
-    pub(crate) fn finish(mut self) -> Result<Counts, ArrowError> {
+    ///
+    /// # Errors
+    /// When the numbers of a step do not add up.
+    pub(crate) fn finish(mut self) -> Result<Counts> {
         if self.breakdowns == 0 {
             // Nobody at all is an answer, too.
             let groups = self.groups.into_values().next();
             let mut steps = groups.unwrap_or_else(|| vec![StepCounts::default(); self.steps.len()]);
-            sort_times(&mut steps);
+            settle(&mut steps)?;
             return Ok(Counts {
                 values: Vec::new(),
                 groups: vec![steps],
@@ -115,16 +126,21 @@ impl<'a> Counter<'a> {
         }
         let values = self
             .converter
-            .convert_rows(self.groups.keys().map(OwnedRow::row))?;
+            .convert_rows(self.groups.keys().map(OwnedRow::row))
+            .map_err(|source| QueryError::query("could not run the funnel", source.into()))?;
         let mut groups: Vec<Vec<StepCounts>> =
             std::mem::take(&mut self.groups).into_values().collect();
-        groups.iter_mut().for_each(|steps| sort_times(steps));
+        groups.iter_mut().try_for_each(|steps| settle(steps))?;
         Ok(Counts { values, groups })
     }
 }
 
-fn sort_times(steps: &mut [StepCounts]) {
-    steps.iter_mut().for_each(|step| step.times.finish());
+fn settle(steps: &mut [StepCounts]) -> Result<()> {
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.times.finish();
+        step.passage.check(index)?;
+    }
+    Ok(())
 }
 
 /// What one unit did, by step.
@@ -133,6 +149,31 @@ struct UnitSteps {
     times: Vec<Option<i64>>,
     required: Vec<bool>,
     seen: Vec<bool>,
+    /// Reached by rows whose window is not over; `None` where no window ends.
+    recent: Option<Vec<bool>>,
+    /// Can it still get rows?
+    is_open: bool,
+}
+
+impl UnitSteps {
+    /// Could a row of step `missing` still count?
+    fn could_reach(&self, missing: usize, mode: Mode) -> bool {
+        let in_window = |recent: &Vec<bool>| match mode {
+            // The same for every step: whether a chain as long as the longest is recent.
+            Mode::Ordered => recent[missing],
+            // As many steps as ever, and one more.
+            Mode::Loose => {
+                let steps = |marks: &[bool]| {
+                    let marks = marks.iter().zip(&self.required);
+                    marks
+                        .filter(|(mark, required)| **mark && **required)
+                        .count()
+                };
+                !recent[missing] && steps(recent) >= steps(&self.reached)
+            }
+        };
+        self.is_open && self.recent.as_ref().is_none_or(in_window)
+    }
 }
 
 /// The columns of a batch of units, by step.
@@ -141,6 +182,8 @@ struct Columns<'a> {
     times: Vec<&'a TimestampMicrosecondArray>,
     required: Vec<&'a BooleanArray>,
     seen: Vec<&'a BooleanArray>,
+    recent: Option<Vec<&'a BooleanArray>>,
+    open: Option<&'a BooleanArray>,
 }
 
 impl<'a> Columns<'a> {
@@ -157,6 +200,10 @@ impl<'a> Columns<'a> {
                 .collect::<Result<_, ArrowError>>()?,
             required: flags("q")?,
             seen: flags("n")?,
+            recent: batch.column_by_name("w0").map(|_| flags("w")).transpose()?,
+            open: batch
+                .column_by_name(STILL_OPEN)
+                .map(|open| open.as_boolean()),
         })
     }
 
@@ -174,13 +221,17 @@ impl<'a> Columns<'a> {
             times: self.times.iter().map(time).collect(),
             required: flags(&self.required),
             seen: flags(&self.seen),
+            recent: self.recent.as_deref().map(flags),
+            is_open: self
+                .open
+                .is_some_and(|open| open.is_valid(row) && open.value(row)),
         }
     }
 }
 
 /// Adds one unit. Optional steps lose nobody, so what stands before a step is the last step that
 /// this unit needed; every unit has met what stands before the first.
-fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
+fn count(steps: &[StepRules], mode: Mode, unit: &UnitSteps, counts: &mut [StepCounts]) {
     let furthest = unit.reached.iter().rposition(|reached| *reached);
     let mut previous = true;
     for (index, step) in steps.iter().enumerate() {
@@ -190,8 +241,10 @@ fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
         let later = furthest.is_some_and(|furthest| furthest > index);
         let applies = previous && (required || step.required_when.is_none());
         counts.reached += i64::from(reached);
-        counts.previous += i64::from(applies);
-        counts.dropped += i64::from(applies && !reached && !later);
+        if applies {
+            let is_open = unit.could_reach(index, mode);
+            counts.passage.count(reached, later, is_open);
+        }
         counts.required += i64::from(previous && required);
         let eligible = step.optional || required;
         counts.skipped += i64::from(eligible && !reached && later && !unit.seen[index]);

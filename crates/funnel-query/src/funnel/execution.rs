@@ -54,7 +54,7 @@ pub(crate) async fn execute(
 ) -> Result<Counts> {
     let parsed = Parsed::new(ctx, question).await?;
     let rows = projection::project(ctx, scope, question.unit, &parsed.wanted).await?;
-    count(ctx, rows, question, parsed).await
+    count(ctx, scope, rows, question, parsed).await
 }
 
 /// For each of several questions about the same rows and unit, which are then projected once: its
@@ -76,7 +76,7 @@ pub(crate) async fn units_of_all(
     let rows = projection::project(ctx, scope, unit, &wanted).await?;
     let mut units = Vec::with_capacity(questions.len());
     for (question, parsed) in questions.iter().zip(&parsed) {
-        let found = units_of(ctx, rows.clone(), question, parsed)?
+        let found = units_of(ctx, scope, rows.clone(), question, parsed)?
             .collect()
             .await;
         units.push(found.map_err(|source| QueryError::query("could not run the funnel", source))?);
@@ -93,11 +93,11 @@ pub(crate) async fn tally(
     let failed = |source: ArrowError| QueryError::query("could not count units", source.into());
     let parsed = Parsed::new(ctx, question).await?;
     let types = types_of(ctx, question.by).await?;
-    let mut counter = Counter::new(&parsed.steps, &types).map_err(failed)?;
+    let mut counter = Counter::new(&parsed.steps, question.mode, &types).map_err(failed)?;
     for batch in units {
         counter.add(batch).map_err(failed)?;
     }
-    counter.finish().map_err(failed)
+    counter.finish()
 }
 
 /// The types of columns of `events_enriched`, which are those of breakdowns by them.
@@ -163,43 +163,55 @@ fn with_values_of_unit(filter: Expr) -> PlanResult<Expr> {
 /// One row per unit and breakdown value.
 fn units_of(
     ctx: &SessionContext,
-    mut rows: DataFrame,
+    scope: &Scope,
+    rows: DataFrame,
     question: &Question<'_>,
     parsed: &Parsed,
 ) -> Result<DataFrame> {
     let failed = |source| QueryError::query("could not plan the funnel", source);
-    for filter in &parsed.filters {
-        rows = restrict(rows, filter.clone()).map_err(failed)?;
-    }
-    let rows = break_down(rows, question.by).and_then(projection::facts);
-    let rows = rows.map_err(failed)?;
+    let rows = counted(rows, question, &parsed.filters).map_err(failed)?;
     let matcher = Matcher {
         ctx,
         mode: question.mode,
         window: question.window,
+        as_of: scope.as_of,
     };
     chain::per_unit(&matcher, rows, &parsed.steps, question.by.len()).map_err(failed)
 }
 
 async fn count(
     ctx: &SessionContext,
+    scope: &Scope,
     rows: DataFrame,
     question: &Question<'_>,
     parsed: Parsed,
 ) -> Result<Counts> {
-    let units = units_of(ctx, rows, question, &parsed)?;
+    let units = units_of(ctx, scope, rows, question, &parsed)?;
     let failed = |source| QueryError::query("could not run the funnel", source);
     let types: Vec<_> = (0..question.by.len())
         .map(|index| units.schema().field(index).data_type().clone())
         .collect();
-    let mut counter = Counter::new(&parsed.steps, &types).map_err(|e| failed(e.into()))?;
+    let counter = Counter::new(&parsed.steps, question.mode, &types);
+    let mut counter = counter.map_err(|e| failed(e.into()))?;
     let mut batches = units.execute_stream().await.map_err(failed)?;
     while let Some(batch) = batches.next().await {
         counter
             .add(&batch.map_err(failed)?)
             .map_err(|e| failed(e.into()))?;
     }
-    counter.finish().map_err(|e| failed(e.into()))
+    counter.finish()
+}
+
+/// The rows that count for a question, with their breakdown values.
+pub(crate) fn counted(
+    mut rows: DataFrame,
+    question: &Question<'_>,
+    filters: &[Expr],
+) -> PlanResult<DataFrame> {
+    for filter in filters {
+        rows = restrict(rows, filter.clone())?;
+    }
+    break_down(rows, question.by).and_then(projection::facts)
 }
 
 impl StepRules {

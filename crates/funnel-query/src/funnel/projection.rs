@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::Result as PlanResult;
@@ -21,6 +21,7 @@ use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::attribution;
+use super::open::{self, STILL_OPEN};
 use super::options::{Attribution, DateBasis, Unit};
 use crate::error::{QueryError, Result};
 
@@ -111,6 +112,8 @@ pub(crate) struct Scope {
     pub(crate) timezone: Option<Tz>,
     pub(crate) basis: DateBasis,
     pub(crate) attribution: Attribution,
+    /// How far the rows are complete. `None`: nothing is open any more.
+    pub(crate) as_of: Option<DateTime<Utc>>,
 }
 
 /// What a projected row says about dimension `name`, for breakdowns and filters.
@@ -141,7 +144,8 @@ fn of_session(name: &str) -> String {
 }
 
 /// The rows of `scope` with one row per unit they belong to: the key columns, `wanted`,
-/// `after_interactive`, `unit_key`, and for the dimensions among `wanted` the session's values.
+/// `after_interactive`, `unit_key`, `is_still_open`, and for the dimensions among `wanted` the
+/// session's values.
 pub(crate) async fn project(
     ctx: &SessionContext,
     scope: &Scope,
@@ -150,7 +154,9 @@ pub(crate) async fn project(
 ) -> Result<DataFrame> {
     attribution::ensure_registered(ctx).await?;
     let failed = |source| QueryError::query("could not read the rows of the funnel", source);
-    let rows = scoped_rows(ctx, scope, wanted).await.map_err(failed)?;
+    let mut wanted = wanted.clone();
+    wanted.insert("session_start_time".to_owned());
+    let rows = scoped_rows(ctx, scope, &wanted).await.map_err(failed)?;
     let conversions = conversions(ctx, rows.clone(), scope)
         .await
         .map_err(failed)?;
@@ -159,8 +165,13 @@ pub(crate) async fn project(
     let rows = materialised(rows.union(conversions))
         .await
         .map_err(failed)?;
-    let rows = to_unit(rows, unit).and_then(|rows| inherit(rows, wanted));
-    materialised(rows).await.map_err(failed)
+    let rows = to_unit(rows, unit).and_then(|rows| inherit(rows, &wanted));
+    let rows = materialised(rows).await.map_err(failed)?;
+    let rows = match scope.as_of {
+        None => rows.with_column(STILL_OPEN, lit(false)),
+        Some(as_of) => materialised(open::mark(rows, unit, as_of)).await,
+    };
+    rows.map_err(failed)
 }
 
 /// The rows as they are now, held in memory.
@@ -423,7 +434,7 @@ fn repeated(
         .select(columns)
 }
 
-fn all_columns(rows: &DataFrame) -> Vec<Expr> {
+pub(super) fn all_columns(rows: &DataFrame) -> Vec<Expr> {
     let name = |field: &std::sync::Arc<arrow::datatypes::Field>| {
         Expr::Column(Column::from_name(field.name()))
     };

@@ -3,12 +3,14 @@
 //! 1. `definition`: what a file can say.
 //! 2. `plan`: the expressions as a plan whose rows come ordered by key and time.
 //! 3. `keys`: one key after the other through the matcher.
-//! 4. `tally`: counts per breakdown value, period and step.
+//! 4. `timeline`: every row of one key.
+//! 5. `tally`: counts per breakdown value, period and step.
 
 mod definition;
 mod keys;
 mod plan;
 mod tally;
+mod timeline;
 
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
@@ -16,9 +18,10 @@ use futures::StreamExt;
 pub use definition::{
     Breakdown, Every, Instant, Period, Source, Span, TableExclusion, TableFunnel, TableStep, Touch,
 };
-pub(crate) use keys::Unit;
+pub(crate) use keys::{Unit, rank, reason};
 pub(crate) use plan::Clock;
 pub(crate) use tally::{StepTally, Tallies};
+pub(crate) use timeline::{History, history};
 
 use crate::error::{QueryError, Result};
 
@@ -48,7 +51,7 @@ pub(crate) async fn run(
     }
     let failed = |source| QueryError::query("could not run the funnel", source);
     let mut evaluation = keys::Evaluation::new(funnel, &plan)?;
-    let mut tally = tally::Tally::new(funnel, plan.clock, evaluation.explained);
+    let mut tally = tally::Tally::new(funnel, plan.clock);
     let mut units = Vec::new();
     let mut take = |unit: Unit| {
         tally.add(&unit);

@@ -2,6 +2,7 @@
 //! became of the offers. Each is a named query, so that anybody can ask it alone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -10,9 +11,10 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use datafusion::prelude::ident;
 
-use super::{Completeness, Header};
+use super::{Completeness, Header, ReportRequest, choose_account};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
+use crate::funnel::DateBasis;
 use crate::named;
 
 /// The accounts of the lake, sorted.
@@ -81,6 +83,46 @@ pub(super) async fn completeness(
     Ok(found)
 }
 
+/// Every loss by what the agents were when the offer was shown and when it was clicked, with all
+/// exposures and the reachable ones: the named query `availability_losses` for the flow that the
+/// funnel is about. What was shown longer than `stale_after` before the click is stale.
+///
+/// # Errors
+/// Usage when the request restricts or dates the rows in a way that offers cannot follow.
+pub async fn availability(
+    session: &QuerySession,
+    request: &ReportRequest,
+    stale_after: Duration,
+) -> Result<RecordBatch> {
+    let refused = [
+        ("--by", !request.by.is_empty()),
+        ("--where", request.where_sql.is_some()),
+        ("--timezone", request.timezone.is_some()),
+        (
+            "--date-basis",
+            request.date_basis != DateBasis::SessionStart,
+        ),
+    ];
+    if let Some((option, _)) = refused.into_iter().find(|(_, given)| *given) {
+        return Err(QueryError::usage(format!(
+            "{option} has no meaning for --availability, which is about all offers of the sessions \
+             that began on these days: leave it out, or ask view `offers` with `funnel sql`"
+        )));
+    }
+    let account = choose_account(session, request.account.as_deref()).await?;
+    let mut params = BTreeMap::from([
+        ("from".to_owned(), request.from.to_string()),
+        ("to".to_owned(), request.to.to_string()),
+        ("account".to_owned(), account),
+        (
+            "stale_seconds".to_owned(),
+            stale_after.as_secs().to_string(),
+        ),
+    ]);
+    about_flow(&request.funnel.name, &mut params);
+    one_table(session, "availability_losses", &params).await
+}
+
 /// Offers by outcome, for the flow that the funnel is about.
 pub(super) async fn outcomes(
     session: &QuerySession,
@@ -88,16 +130,29 @@ pub(super) async fn outcomes(
     params: BTreeMap<String, String>,
 ) -> Result<RecordBatch> {
     let mut params = params;
-    if matches!(header.funnel.as_str(), "monitored" | "unmonitored") {
-        params.insert("flow".to_owned(), header.funnel.clone());
+    about_flow(&header.funnel, &mut params);
+    one_table(session, "outcomes", &params).await
+}
+
+/// The two flows have a funnel each.
+fn about_flow(funnel: &str, params: &mut BTreeMap<String, String>) {
+    if matches!(funnel, "monitored" | "unmonitored") {
+        params.insert("flow".to_owned(), funnel.to_owned());
     }
-    let batches = named::run(session, "outcomes", &params).await?;
+}
+
+async fn one_table(
+    session: &QuerySession,
+    query: &str,
+    params: &BTreeMap<String, String>,
+) -> Result<RecordBatch> {
+    let batches = named::run(session, query, params).await?;
     let schema = batches.first().map_or_else(
         || std::sync::Arc::new(arrow::datatypes::Schema::empty()),
         RecordBatch::schema,
     );
     concat_batches(&schema, &batches)
-        .map_err(|source| QueryError::query("could not lay out the outcomes", source.into()))
+        .map_err(|source| QueryError::query(format!("could not lay out `{query}`"), source.into()))
 }
 
 fn sum(batch: &RecordBatch, column: &str) -> i64 {

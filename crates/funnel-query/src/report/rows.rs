@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, Int64Builder, ListBuilder,
+    RecordBatch, StringArray, UInt64Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{Field, Schema};
@@ -12,16 +12,27 @@ use arrow::error::ArrowError;
 
 use super::Header;
 use crate::funnel::counts::{Counts, StepCounts};
+use crate::funnel::times::Times;
 use crate::funnel::{FunnelDefinition, Step};
 
 /// The columns in which every row has a value.
 const NEVER_NULL: [&str; 3] = ["step_index", "step", "reached"];
+
+/// How much a row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// What the mart keeps.
+    Mart,
+    /// Also what is still open, and how the times are spread.
+    Full,
+}
 
 /// One row per breakdown value and step.
 pub(super) fn long(
     header: &Header,
     definition: &FunnelDefinition,
     counts: &Counts,
+    detail: Detail,
 ) -> Result<RecordBatch, ArrowError> {
     let steps = definition.steps.len();
     let mut rows = Vec::with_capacity(counts.groups.len() * steps);
@@ -61,7 +72,7 @@ pub(super) fn long(
     columns.push("optional", Arc::new(optional));
     columns.counts("reached", &rows, |row| Some(row.counts.reached));
     columns.counts("previous", &rows, |row| row.previous());
-    columns.counts("dropped", &rows, |row| row.dropped());
+    columns.counts("dropped", &rows, |row| row.lost(row.counts.passage.dropped));
     columns.numbers("rate_from_previous", &rows, |row| {
         rate(row.counts.reached, row.previous()?)
     });
@@ -70,15 +81,11 @@ pub(super) fn long(
     });
     columns.counts("skipped", &rows, |row| Some(row.counts.skipped));
     columns.counts("required", &rows, |row| Some(row.required()));
-    columns.numbers("p50_seconds_to_next", &rows, |row| {
-        row.counts.times.percentile(0.5)
-    });
-    columns.numbers("p90_seconds_to_next", &rows, |row| {
-        row.counts.times.percentile(0.9)
-    });
-    columns.numbers("p99_seconds_to_next", &rows, |row| {
-        row.counts.times.percentile(0.99)
-    });
+    columns.percentiles(&rows, |row| &row.counts.times);
+    if detail == Detail::Full {
+        columns.counts("open", &rows, |row| row.lost(row.counts.passage.open));
+        columns.spread(&rows, |row| &row.counts.times);
+    }
     columns.finish()
 }
 
@@ -95,12 +102,12 @@ struct Row<'a> {
 impl Row<'_> {
     /// Nothing stands before the first step.
     fn previous(&self) -> Option<i64> {
-        (self.index > 0).then_some(self.counts.previous)
+        (self.index > 0).then_some(self.counts.passage.previous)
     }
 
     /// A missing optional step loses nobody.
-    fn dropped(&self) -> Option<i64> {
-        (self.index > 0 && !self.step.optional).then_some(self.counts.dropped)
+    fn lost(&self, count: i64) -> Option<i64> {
+        (self.index > 0 && !self.step.optional).then_some(count)
     }
 
     fn required(&self) -> i64 {
@@ -141,6 +148,37 @@ impl Columns {
             name,
             Arc::new(rows.iter().map(of).collect::<Float64Array>()),
         );
+    }
+
+    /// Of the times to the next step, in seconds.
+    pub(super) fn percentiles<R>(&mut self, rows: &[R], of: impl Fn(&R) -> &Times) {
+        for (name, fraction) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
+            self.numbers(&format!("{name}_seconds_to_next"), rows, |row| {
+                of(row).percentile(fraction)
+            });
+        }
+    }
+
+    /// Mean, bounds and histogram of the same times.
+    pub(super) fn spread<R>(&mut self, rows: &[R], of: impl Fn(&R) -> &Times) {
+        self.numbers("mean_seconds_to_next", rows, |row| of(row).mean());
+        self.numbers("min_seconds_to_next", rows, |row| of(row).min());
+        self.numbers("max_seconds_to_next", rows, |row| of(row).max());
+        let histograms: Vec<_> = rows.iter().map(|row| of(row).histogram()).collect();
+        self.numbers("histogram_from", &histograms, |found| {
+            Some(found.as_ref()?.from)
+        });
+        self.numbers("histogram_width", &histograms, |found| {
+            Some(found.as_ref()?.width)
+        });
+        let mut counts = ListBuilder::new(Int64Builder::new());
+        for found in &histograms {
+            let values = found
+                .as_ref()
+                .map(|found| found.counts.iter().copied().map(Some));
+            counts.append_option(values);
+        }
+        self.push("histogram", Arc::new(counts.finish()));
     }
 
     pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {

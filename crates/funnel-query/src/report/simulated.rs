@@ -14,20 +14,34 @@ use crate::QueryOptions;
 use crate::testing::decode;
 
 pub(super) async fn simulated(options: Options) -> (QuerySession, Truth) {
-    let zones = Simulation::time_zones(&options);
+    let (events, truth) = messages(options.clone());
+    (session_as_of(&options, events, None).await, truth)
+}
+
+/// The simulated events, every message decoded, and their truth.
+pub(super) fn messages(options: Options) -> (RecordBatch, Truth) {
+    let mut simulation = Simulation::new(options).unwrap();
+    let messages: Vec<_> = simulation.by_ref().collect();
+    (decode(&messages).0, simulation.into_truth())
+}
+
+/// A session over simulated events that are complete up to `as_of`.
+pub(super) async fn session_as_of(
+    options: &Options,
+    events: RecordBatch,
+    as_of: Option<DateTime<Utc>>,
+) -> QuerySession {
+    let zones = Simulation::time_zones(options);
     let accounts = zones
         .into_iter()
         .map(|(account, zone)| (account, zone.parse().unwrap()));
     let query = QueryOptions {
         accounts: accounts.collect(),
+        as_of,
         ..QueryOptions::default()
     };
-    let mut simulation = Simulation::new(options).unwrap();
-    let messages: Vec<_> = simulation.by_ref().collect();
-    let session = QuerySession::from_batches(vec![decode(&messages).0], query)
-        .await
-        .unwrap();
-    (session, simulation.into_truth())
+    let session = QuerySession::from_batches(vec![events], query);
+    session.await.unwrap()
 }
 
 fn days(truth: &Truth) -> [(String, String); 2] {
@@ -183,6 +197,80 @@ async fn simulated_traffic_gives_the_numbers_of_its_truth() {
         wrong.extend(wrong_metrics(&session, &truth, account, expected).await);
         wrong.extend(wrong_funnels(&session, &truth, account, expected).await);
         wrong.extend(wrong_devices(&session, &truth, account, expected).await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Losses of all accounts with their outcomes, against the offers of the truth.
+#[tokio::test]
+async fn losses_by_availability_are_the_losses_of_the_truth() {
+    let (session, truth) = simulated(Options {
+        sessions: 900,
+        ..Options::default()
+    })
+    .await;
+    let mut wrong = Vec::new();
+    for (account, expected) in &truth.accounts {
+        let (from, to) = (truth.from.parse().unwrap(), truth.to.parse().unwrap());
+        let funnel = FunnelDefinition::shipped("impression_to_chat").unwrap();
+        let request = ReportRequest {
+            account: Some(account.clone()),
+            ..ReportRequest::new(funnel, from, to)
+        };
+        let tolerance = std::time::Duration::from_secs(120);
+        let rows = availability(&session, &request, tolerance).await.unwrap();
+        let number = |name: &str| {
+            let values = rows.column_by_name(name).unwrap();
+            values.as_primitive::<Int64Type>().clone()
+        };
+        let names = crate::explain::timeline::text(&rows, "offer_outcome").unwrap();
+        let clicks = crate::explain::timeline::text(&rows, "state_at_click").unwrap();
+        let losses = number("losses");
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
+        for (row, name) in names.iter().flatten().enumerate() {
+            let count = u64::try_from(losses.value(row)).unwrap();
+            *found.entry(name.to_owned()).or_default() += count;
+            let door = match name {
+                "blocked_offline" => Some("offline"),
+                "blocked_busy" => Some("busy"),
+                "ignored" | "declined" | "timed_out" => Some("no_click"),
+                _ => None,
+            };
+            if door.is_some_and(|door| door != clicks.value(row)) {
+                wrong.push(format!("{account}: {name} at {}", clicks.value(row)));
+            }
+        }
+        // An offer whose impression got lost was not shown, as far as anybody knows.
+        let unseen = format!(
+            "SELECT offer_outcome, count(*) AS n FROM offers WHERE account_id = '{account}' \
+             AND impression_time IS NULL GROUP BY 1"
+        );
+        for batch in session.collect(&unseen).await.unwrap() {
+            let names = crate::explain::timeline::text(&batch, "offer_outcome").unwrap();
+            let counts = batch.column(1).as_primitive::<Int64Type>();
+            for (name, count) in names.iter().flatten().zip(counts.values()) {
+                *found.entry(name.to_owned()).or_default() += u64::try_from(*count).unwrap();
+            }
+        }
+        let not_lost = [
+            "interactive",
+            "content_clicked",
+            "not_displayed",
+            "not_available",
+        ];
+        let mut wanted = expected.outcomes.clone();
+        let is_lost = |name: &str| !not_lost.contains(&name);
+        wanted.retain(|name, count| is_lost(name) && *count > 0);
+        found.retain(|name, _| is_lost(name));
+        if found != wanted {
+            wrong.push(format!("{account}: {found:?} instead of {wanted:?}"));
+        }
+        let stale: i64 = number("stale_state").values().iter().sum();
+        let never = availability(&session, &request, std::time::Duration::from_secs(86_400));
+        let never = never.await.unwrap();
+        let never = never.column_by_name("stale_state").unwrap();
+        let never: i64 = never.as_primitive::<Int64Type>().values().iter().sum();
+        assert!(never == 0 && stale >= never, "{stale} and {never}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

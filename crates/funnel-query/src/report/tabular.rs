@@ -125,7 +125,8 @@ fn steps(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowErro
     let optional: BooleanArray = rows.iter().map(|row| Some(row.optional)).collect();
     columns.push("optional", Arc::new(optional));
     push_counts(&mut columns, &rows)?;
-    push_times(&mut columns, &rows);
+    columns.percentiles(&rows, |row| &row.tally.times);
+    columns.spread(&rows, |row| &row.tally.times);
     columns.finish()
 }
 
@@ -157,33 +158,6 @@ fn push_counts(columns: &mut Columns, rows: &[Row<'_>]) -> Result<(), ArrowError
     Ok(())
 }
 
-/// The columns about the times to the next step.
-fn push_times(columns: &mut Columns, rows: &[Row<'_>]) {
-    for (name, fraction) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        columns.numbers(&format!("{name}_seconds_to_next"), rows, |row| {
-            row.tally.times.percentile(fraction)
-        });
-    }
-    columns.numbers("mean_seconds_to_next", rows, |row| row.tally.times.mean());
-    columns.numbers("min_seconds_to_next", rows, |row| row.tally.times.min());
-    columns.numbers("max_seconds_to_next", rows, |row| row.tally.times.max());
-    let histograms: Vec<_> = rows.iter().map(|row| row.tally.times.histogram()).collect();
-    columns.numbers("histogram_from", &histograms, |found| {
-        Some(found.as_ref()?.from)
-    });
-    columns.numbers("histogram_width", &histograms, |found| {
-        Some(found.as_ref()?.width)
-    });
-    let mut counts = ListBuilder::new(Int64Builder::new());
-    for found in &histograms {
-        let values = found
-            .as_ref()
-            .map(|found| found.counts.iter().copied().map(Some));
-        counts.append_option(values);
-    }
-    columns.push("histogram", Arc::new(counts.finish()));
-}
-
 /// Days since 1970-01-01.
 fn days(date: NaiveDate) -> i32 {
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
@@ -211,7 +185,7 @@ fn keys(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError
     };
     let states = units.iter().map(|unit| Some(state(unit.state)));
     columns.push("state", Arc::new(states.collect::<StringArray>()));
-    let reasons = units.iter().map(|unit| unit.reason);
+    let reasons = units.iter().map(|unit| Some(unit.reason?.name()));
     columns.push("reason", Arc::new(reasons.collect::<StringArray>()));
     let exclusion = |unit: &Unit| {
         let (exclusion, _) = unit.excluded_by.as_ref()?;

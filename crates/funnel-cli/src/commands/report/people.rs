@@ -23,7 +23,7 @@ pub(super) fn rows(answer: &Report) -> Result<RecordBatch> {
         view.keep(rows, name, name)?;
     }
     view.steps(rows)?;
-    for name in ["reached", "previous", "dropped", "skipped"] {
+    for name in ["reached", "previous", "dropped", "open", "skipped"] {
         view.keep(rows, name, name)?;
     }
     view.text(rows, "rate_from_previous", "of previous", per_cent)?;

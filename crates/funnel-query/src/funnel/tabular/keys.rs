@@ -10,7 +10,8 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use funnel_match::{Count, Matcher, Options, Outcome, Row, STEPS_MAX, Spec, State, classify};
+use funnel_match::classify::{self, Reason};
+use funnel_match::{Count, Matcher, Outcome, Row, STEPS_MAX, Spec, State};
 
 use super::definition::{TableFunnel, Touch};
 use super::plan::Plan;
@@ -30,8 +31,8 @@ pub(crate) struct Unit {
     pub(crate) ids: Vec<Option<String>>,
     /// By step.
     pub(crate) reached: Vec<bool>,
-    /// Why it went no further, where the mode can tell.
-    pub(crate) reason: Option<&'static str>,
+    /// Why it went no further.
+    pub(crate) reason: Option<Reason>,
     /// When its chain began, or the attempt that an excluded row ended.
     pub(crate) entered: Option<i64>,
     /// The exclusion that ended it, and the id of the excluded row.
@@ -68,8 +69,6 @@ pub(crate) struct Evaluation {
     /// Finds the attempts, where those are counted.
     attempts: Option<Matcher>,
     completions_only: bool,
-    /// Does every key that was dropped have a reason?
-    pub(crate) explained: bool,
     touch: Touch,
     names: Names,
     values: Values,
@@ -79,6 +78,8 @@ pub(crate) struct Evaluation {
     key: Option<OwnedRow>,
     hold: Option<OwnedRow>,
     run: Run,
+    /// The rows of the key, whatever their held values.
+    whole: Vec<Row>,
     seen: HashSet<String>,
     best: Option<Unit>,
     chain: Vec<Option<usize>>,
@@ -106,27 +107,19 @@ struct Run {
 }
 
 /// The columns of one batch.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     keys: arrow::row::Rows,
-    holds: Option<arrow::row::Rows>,
+    pub(super) holds: Option<arrow::row::Rows>,
     by: Option<arrow::row::Rows>,
     first_key: &'a ArrayRef,
-    times: &'a Int64Array,
-    masks: Vec<u64>,
-    ids: Option<&'a StringArray>,
+    pub(super) times: &'a Int64Array,
+    pub(super) masks: Vec<u64>,
+    pub(super) ids: Option<&'a StringArray>,
 }
 
 impl Evaluation {
     pub(crate) fn new(funnel: &TableFunnel, plan: &Plan) -> Result<Self> {
         let spec = spec(funnel, plan)?;
-        let options = spec.options();
-        let plain = Options {
-            as_of: options.as_of,
-            exclusions: options.exclusions.clone(),
-            optional: options.optional,
-            ..Options::default()
-        };
-        let explained = *options == plain && classify::reason(&spec, &[], None).is_ok();
         let numbered = |mark: &str, count: usize| -> Vec<String> {
             (0..count).map(|index| format!("{mark}_{index}")).collect()
         };
@@ -161,7 +154,6 @@ impl Evaluation {
             matcher: Matcher::new(spec.attempt()),
             attempts: (funnel.count != Count::Unique).then(|| Matcher::new(spec)),
             completions_only: funnel.count == Count::Completions,
-            explained,
             touch: funnel.breakdown.attribution,
             holds: converter(&names.holds)?,
             values: Values {
@@ -173,6 +165,7 @@ impl Evaluation {
             key: None,
             hold: None,
             run: Run::default(),
+            whole: Vec::new(),
             seen: HashSet::new(),
             best: None,
             chain: Vec::new(),
@@ -218,10 +211,14 @@ impl Evaluation {
             {
                 continue;
             }
-            self.run.rows.push(Row {
+            let found = Row {
                 time: batch.times.value(row),
                 mask: batch.masks[row],
-            });
+            };
+            self.run.rows.push(found);
+            if batch.holds.is_some() {
+                self.whole.push(found);
+            }
             self.run.ids.push(id.map(str::to_owned));
             if let Some(by) = &batch.by {
                 self.run.values.push(by.row(row).owned());
@@ -235,9 +232,26 @@ impl Evaluation {
         self.evaluate(take);
         self.hold = None;
         self.seen.clear();
-        if let Some(unit) = self.best.take() {
+        let mut whole = std::mem::take(&mut self.whole);
+        if let Some(mut unit) = self.best.take() {
+            if let Some(reason) = unit.reason.filter(|_| !whole.is_empty()) {
+                whole.sort_by_key(|row| row.time);
+                unit.reason = Some(reason.unless_held(self.matcher.spec(), &whole));
+            }
             take(unit);
         }
+    }
+
+    pub(super) fn spec(&self) -> &Spec {
+        self.matcher.spec()
+    }
+
+    /// The columns of held values.
+    pub(super) fn held<'a>(
+        &self,
+        holds: impl Iterator<Item = &'a OwnedRow>,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.holds.convert_rows(holds.map(OwnedRow::row))
     }
 
     pub(crate) fn into_values(self) -> Values {
@@ -276,14 +290,7 @@ impl Evaluation {
         let begin = range.start;
         let rows = &run.rows[range.clone()];
         let spec = self.matcher.spec();
-        let reason = match outcome.state {
-            State::Excluded => Some("excluded_by"),
-            _ if !self.explained => None,
-            _ => {
-                let found = classify::reason(spec, rows, spec.options().as_of);
-                found.ok().flatten().map(classify::Reason::name)
-            }
-        };
+        let reason = reason(spec, rows, &outcome);
         let steps = spec.steps();
         let reached = self.matcher.reached(rows);
         self.matcher.chain(rows, &mut self.chain);
@@ -292,7 +299,9 @@ impl Evaluation {
         let id_at = |place: usize| run.ids.get(begin + place).cloned().flatten();
         let times = self.chain.iter().map(|place| at(place).map(|row| row.time));
         let times: Vec<Option<i64>> = times.collect();
-        let hit = outcome.hit.filter(|_| reason == Some("excluded_by"));
+        let hit = outcome
+            .hit
+            .filter(|_| matches!(reason, Some(Reason::ExcludedBy { .. })));
         Unit {
             key: key.clone(),
             value: self.value(run, range),
@@ -334,7 +343,7 @@ impl Evaluation {
         Some(found.unwrap_or(none).clone())
     }
 
-    fn read<'a>(&self, batch: &'a RecordBatch) -> Result<Batch<'a>, ArrowError> {
+    pub(super) fn read<'a>(&self, batch: &'a RecordBatch) -> Result<Batch<'a>, ArrowError> {
         let rows = |converter: &RowConverter, names: &[String]| {
             let columns = names.iter().map(|name| column(batch, name).cloned());
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
@@ -369,9 +378,20 @@ impl Evaluation {
     }
 }
 
+/// Why rows that came to this outcome go no further.
+pub(crate) fn reason(spec: &Spec, rows: &[Row], outcome: &Outcome) -> Option<Reason> {
+    match outcome.state {
+        State::Excluded => Some(Reason::ExcludedBy {
+            step: outcome.level,
+            row: outcome.hit.map(|hit| hit.row),
+        }),
+        _ => classify::reason(spec, rows, spec.options().as_of),
+    }
+}
+
 /// What counts more: the level, then what can still become more, then what nothing ended. A key that
 /// an excluded row takes out of all counts did begin.
-fn rank(level: usize, state: State) -> (usize, u8) {
+pub(crate) fn rank(level: usize, state: State) -> (usize, u8) {
     let state = match state {
         State::Converted => 3,
         State::Open => 2,

@@ -99,6 +99,19 @@ pub(crate) struct Plan {
 
 /// Plans the rows of `funnel`.
 pub(crate) async fn plan(ctx: &SessionContext, funnel: &TableFunnel) -> Result<Plan> {
+    plan_rows(ctx, funnel, None).await
+}
+
+/// Plans every row of one key; the column `kept` says whether `where` holds.
+pub(crate) async fn plan_key(
+    ctx: &SessionContext,
+    funnel: &TableFunnel,
+    key: &str,
+) -> Result<Plan> {
+    plan_rows(ctx, funnel, Some(key)).await
+}
+
+async fn plan_rows(ctx: &SessionContext, funnel: &TableFunnel, only: Option<&str>) -> Result<Plan> {
     let table = &funnel.source.table;
     let rows = ctx.table(table.as_str()).await.map_err(|source| {
         let message =
@@ -149,9 +162,25 @@ pub(crate) async fn plan(ctx: &SessionContext, funnel: &TableFunnel) -> Result<P
     let filter = filter
         .map(|sql| parser.predicate("where", sql))
         .transpose()?;
-    let rows = ordered(rows.clone(), funnel, filter, columns, order, any);
+    let failed = |source| QueryError::query("could not plan the funnel", source);
+    let rows = match only {
+        None => {
+            let any = (!funnel.mode.needs_all_rows()).then_some(any);
+            ordered(rows.clone(), funnel, filter, columns, order, any)
+        }
+        Some(key) => {
+            let kept = filter.map_or_else(|| lit(true), Expr::is_true);
+            columns.push(kept.alias("kept"));
+            let own = cast(
+                parser.expression("source.key", &funnel.source.key)?,
+                DataType::Utf8,
+            );
+            let rows = rows.clone().filter(own.eq(lit(key))).map_err(failed)?;
+            ordered(rows, funnel, None, columns, order, None)
+        }
+    };
     Ok(Plan {
-        rows: rows.map_err(|source| QueryError::query("could not plan the funnel", source))?,
+        rows: rows.map_err(failed)?,
         clock,
         keys,
         holds: funnel.hold.len(),
@@ -175,7 +204,7 @@ fn ordered(
     filter: Option<Expr>,
     mut columns: Vec<Expr>,
     mut order: Vec<Expr>,
-    any: Expr,
+    any: Option<Expr>,
 ) -> PlanResult<DataFrame> {
     let mut rows = rows;
     if funnel.mode.depends_on_row_order() && funnel.source.sequence.is_none() {
@@ -191,7 +220,7 @@ fn ordered(
         rows = rows.filter(filter)?;
     }
     rows = rows.select(columns)?;
-    if !funnel.mode.needs_all_rows() {
+    if let Some(any) = any {
         rows = rows.filter(any)?;
     }
     rows.sort(order.into_iter().map(|key| key.sort(true, false)).collect())

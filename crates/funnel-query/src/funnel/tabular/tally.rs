@@ -10,6 +10,7 @@ use super::definition::{Every, Period, TableFunnel};
 use super::keys::Unit;
 use super::plan::Clock;
 use crate::error::{ErrorKind, QueryError, Result};
+use crate::funnel::passage;
 use crate::funnel::times::Times;
 
 /// The counts of one step.
@@ -27,7 +28,7 @@ pub(crate) struct StepTally {
     /// Of those: an excluded row ended them here. Of the first step: keys that are in no step because
     /// of one.
     pub(crate) excluded: i64,
-    /// Why `dropped`, where the mode can tell.
+    /// Why `dropped`.
     pub(crate) reasons: BTreeMap<&'static str, i64>,
     /// Not this step, but a later one.
     pub(crate) skipped: i64,
@@ -46,30 +47,27 @@ impl StepTally {
             _ => {
                 self.dropped += 1;
                 if let Some(reason) = unit.reason {
-                    *self.reasons.entry(reason).or_default() += 1;
+                    *self.reasons.entry(reason.name()).or_default() += 1;
                 }
             }
         }
     }
 
     /// Do the numbers add up?
-    fn check(&self, step: usize, explained: bool) -> Result<()> {
-        let number = step + 1;
-        let wrong = |text: String| Err(QueryError::new(ErrorKind::Internal, text));
+    fn check(&self, step: usize) -> Result<()> {
         // Nobody comes to the first step from one before; its excluded keys are in no count.
         let excluded = if step == 0 { 0 } else { self.excluded };
         let accounted = self.continued + self.passed + self.dropped + self.open + excluded;
-        if accounted != self.previous {
-            return wrong(format!(
-                "step {number}: {} keys came from the step before, {accounted} are accounted for",
-                self.previous
-            ));
-        }
+        passage::add_up(step, self.previous, accounted)?;
         let reasons: i64 = self.reasons.values().sum();
-        if explained && reasons != self.dropped {
-            return wrong(format!(
-                "step {number}: {} keys were dropped, {reasons} for a reason",
-                self.dropped
+        if reasons != self.dropped {
+            return Err(QueryError::new(
+                ErrorKind::Internal,
+                format!(
+                    "step {}: {} keys were dropped, {reasons} for a reason",
+                    step + 1,
+                    self.dropped
+                ),
             ));
         }
         Ok(())
@@ -86,8 +84,6 @@ pub(crate) type Tallies = BTreeMap<Group, Vec<StepTally>>;
 pub(crate) struct Tally {
     /// By step: is it optional?
     optional: Vec<bool>,
-    /// Does every dropped key have a reason?
-    explained: bool,
     clock: Clock,
     period: Option<Period>,
     /// Without breakdown and period nobody at all is an answer, too.
@@ -95,14 +91,13 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(funnel: &TableFunnel, clock: Clock, explained: bool) -> Self {
+    pub(crate) fn new(funnel: &TableFunnel, clock: Clock) -> Self {
         let mut groups = Tallies::new();
         if funnel.breakdown.by.is_empty() && funnel.period.is_none() {
             groups.insert((None, None), vec![StepTally::default(); funnel.steps.len()]);
         }
         Self {
             optional: funnel.steps.iter().map(|step| step.optional).collect(),
-            explained,
             clock,
             period: funnel.period,
             groups,
@@ -167,7 +162,7 @@ impl Tally {
             .flat_map(|steps| steps.iter_mut().enumerate())
         {
             tally.times.finish();
-            tally.check(step, self.explained)?;
+            tally.check(step)?;
         }
         Ok(self.groups)
     }
@@ -205,8 +200,8 @@ mod tests {
             reasons: BTreeMap::from([("never_seen", 1)]),
             ..StepTally::default()
         };
-        assert!(sound.check(1, true).is_ok());
-        let wrong = |tally: StepTally| tally.check(1, true).unwrap_err().to_string();
+        assert!(sound.check(1).is_ok());
+        let wrong = |tally: StepTally| tally.check(1).unwrap_err().to_string();
         let lost = StepTally {
             previous: 6,
             ..sound.clone()
@@ -221,7 +216,6 @@ mod tests {
             reasons: BTreeMap::new(),
             ..sound
         };
-        assert!(wrong(unexplained.clone()).contains("1 keys were dropped, 0 for a reason"));
-        assert!(unexplained.check(1, false).is_ok());
+        assert!(wrong(unexplained).contains("1 keys were dropped, 0 for a reason"));
     }
 }
