@@ -192,11 +192,11 @@ def peers(options):
             compare(options, layout, path, steps)
 
 
-# Every row satisfies one of the six steps, so each is a candidate of a chain.
+# Every row satisfies one of the first five steps, so each is a candidate of a chain that never ends.
 ONE_VISITOR = """
 import sys, duckdb
 duckdb.connect().execute(
-    "COPY (SELECT 'v' AS visitor, i AS ts, (i * 7919 % 6 + 1)::UTINYINT AS code "
+    "COPY (SELECT 'v' AS visitor, i AS ts, (i * 7919 % 5 + 1)::UTINYINT AS code "
     f"FROM range({int(sys.argv[1])}) AS t(i)) TO '{sys.argv[2]}' (FORMAT parquet)")
 """
 
