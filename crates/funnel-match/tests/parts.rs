@@ -345,7 +345,7 @@ fn an_optional_step_is_not_bought_with_an_excluded_chain() {
 }
 
 /// Three steps in `mode` refuse `option` of `options`.
-fn assert_refused(mode: &str, options: Options, wanted: &str) {
+fn assert_refused(mode: &str, options: &Options, wanted: &str) {
     let spec = Spec::new(mode.parse().unwrap(), 3, Some(1)).unwrap();
     let refused = spec.with_options(options.clone());
     assert!(
@@ -375,7 +375,7 @@ fn exclusions_without_a_meaning_are_refused() {
         ("posthog:strict", vec![stop]),
         ("posthog:unordered", vec![drop(0, 2), drop(0, 1)]),
     ] {
-        assert_refused(mode, exclude(&exclusions), "exclusions");
+        assert_refused(mode, &exclude(&exclusions), "exclusions");
     }
     for options in [
         Options {
@@ -391,7 +391,7 @@ fn exclusions_without_a_meaning_are_refused() {
             ..exclude(&[stop])
         },
     ] {
-        assert_refused("ordered", options, "exclusions");
+        assert_refused("ordered", &options, "exclusions");
     }
     let many = Spec::new(Mode::Ordered, 64, None).unwrap();
     assert!(many.with_options(exclude(&[drop(0, 1)])).is_err());
@@ -423,7 +423,7 @@ fn optional_steps_without_a_meaning_are_refused() {
             },
         ),
     ] {
-        assert_refused(mode, options, "optional");
+        assert_refused(mode, &options, "optional");
     }
     let many = Spec::new(Mode::Ordered, 64, None).unwrap();
     assert!(many.clone().with_options(optional(0b1_1111_1110)).is_ok());

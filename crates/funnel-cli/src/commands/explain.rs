@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit> {
         let schema = answer.rows.schema();
         let of_unit = schema.index_of("local_time").is_ok();
         let is_shown = |name: &str| {
-            !NOT_FOR_PEOPLE.contains(&name) && !(of_unit && NOT_OF_UNITS.contains(&name))
+            !(NOT_FOR_PEOPLE.contains(&name) || of_unit && NOT_OF_UNITS.contains(&name))
         };
         let columns: Vec<usize> = (0..schema.fields().len())
             .filter(|column| is_shown(schema.field(*column).name()))

@@ -107,18 +107,7 @@ impl Gathered {
 
     /// Appends all rows as bytes; `read` takes them back.
     pub(crate) fn write(&self, to: &mut impl std::io::Write) -> std::io::Result<()> {
-        each_block!(&self.rows, blocks => {
-            let rows: usize = blocks.iter().map(|block| block.masks.len()).sum();
-            to.write_all(&(rows as u64).to_le_bytes())?;
-            for block in blocks {
-                for ((group, time), mask) in block.groups.iter().zip(&block.times).zip(&block.masks) {
-                    to.write_all(&group.to_le_bytes())?;
-                    to.write_all(&time.to_le_bytes())?;
-                    to.write_all(&u64::from(*mask).to_le_bytes())?;
-                }
-            }
-            Ok(())
-        })
+        each_block!(&self.rows, blocks => write(blocks, to))
     }
 
     /// Takes rows from the front of `from`; `group` gives the number that a group has here.
@@ -220,6 +209,23 @@ fn push<'a, M: Copy + Default + PartialEq>(
             to.push(*group, *time, *mask);
         }
     }
+}
+
+fn write<M: Copy + Into<u64>>(
+    blocks: &[Block<M>],
+    to: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    let rows: usize = blocks.iter().map(|block| block.masks.len()).sum();
+    to.write_all(&(rows as u64).to_le_bytes())?;
+    for block in blocks {
+        for ((group, time), mask) in block.groups.iter().zip(&block.times).zip(&block.masks) {
+            let mask: u64 = (*mask).into();
+            to.write_all(&group.to_le_bytes())?;
+            to.write_all(&time.to_le_bytes())?;
+            to.write_all(&mask.to_le_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 fn append<M: Copy>(blocks: &mut Vec<Block<M>>, others: &mut Vec<Block<M>>, groups: &[u32]) {

@@ -124,6 +124,15 @@ pub(super) fn of_reason(words: &Words<'_>, reason: Reason) -> (String, String) {
             format!("{missing} has only rows that serve another step or lie outside of the window"),
             needed("inside the window"),
         ),
+        other => of_rules(words, other),
+    }
+}
+
+/// The reasons that lie with what mode, exclusions and held values ask for.
+fn of_rules(words: &Words<'_>, reason: Reason) -> (String, String) {
+    let missing = title(words, reason.step());
+    let needed = |text: &str| format!("a row that satisfies {missing} {text}");
+    match reason {
         Reason::Interrupted { by, .. } => (
             format!(
                 "row {} came between {missing} and the step before it",

@@ -180,10 +180,8 @@ async fn what_cannot_be_answered_is_refused_with_what_could_be() {
         (call(", named_struct('account', 'nobody')"), golden::ACCOUNT),
         (struct_of(", 'where', 'colour = 1'"), "colour"),
     ] {
-        let error = session
-            .collect(&format!("SELECT * FROM {from}"))
-            .await
-            .unwrap_err();
+        let query = format!("SELECT * FROM {from}");
+        let error = session.collect(&query).await.unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(says), "{from}: {cause}");
     }

@@ -136,19 +136,7 @@ async fn plan_rows(ctx: &SessionContext, funnel: &TableFunnel, only: Option<&str
     }
     columns.push(time.alias("time"));
     order.push(ident("time"));
-    let mut any = lit(false);
-    for (index, step) in funnel.steps.iter().enumerate() {
-        let name = format!("step_{index}");
-        let condition = parser.predicate(&format!("steps[{index}].when"), &step.when)?;
-        columns.push(condition.alias(&name));
-        any = any.or(ident(name));
-    }
-    for (index, exclusion) in funnel.exclusions.iter().enumerate() {
-        let name = format!("exclusion_{index}");
-        let condition = parser.predicate(&format!("exclusions[{index}].when"), &exclusion.when)?;
-        columns.push(condition.alias(&name));
-        any = any.or(ident(name));
-    }
+    let any = parser.conditions(&mut columns)?;
     if let Some(sql) = &funnel.source.sequence {
         columns.push(parser.expression("source.sequence", sql)?.alias("sequence"));
         order.push(ident("sequence"));
@@ -233,6 +221,27 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
+    /// Adds a column for each step and each exclusion; gives whether any of them holds.
+    fn conditions(&self, columns: &mut Vec<Expr>) -> Result<Expr> {
+        let steps = self.funnel.steps.iter().map(|step| &step.when);
+        let exclusions = self
+            .funnel
+            .exclusions
+            .iter()
+            .map(|exclusion| &exclusion.when);
+        let steps = steps.enumerate().map(|(index, when)| ("step", index, when));
+        let exclusions = exclusions.enumerate();
+        let exclusions = exclusions.map(|(index, when)| ("exclusion", index, when));
+        let mut any = lit(false);
+        for (what, index, when) in steps.chain(exclusions) {
+            let name = format!("{what}_{index}");
+            let condition = self.predicate(&format!("{what}s[{index}].when"), when)?;
+            columns.push(condition.alias(&name));
+            any = any.or(ident(name));
+        }
+        Ok(any)
+    }
+
     fn expression(&self, key: &str, sql: &str) -> Result<Expr> {
         self.rows.parse_sql_expr(sql).map_err(|source| {
             let (name, table) = (&self.funnel.name, &self.funnel.source.table);
