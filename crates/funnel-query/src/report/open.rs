@@ -36,6 +36,17 @@ fn numbers(rows: &RecordBatch, name: &str) -> Vec<Option<i64>> {
     values.as_primitive::<Int64Type>().iter().collect()
 }
 
+/// The instant before which half of the events happened.
+fn halfway(events: &RecordBatch) -> DateTime<Utc> {
+    let times = events.column_by_name("event_time").unwrap();
+    let mut times = times
+        .as_primitive::<TimestampMicrosecondType>()
+        .values()
+        .to_vec();
+    times.sort_unstable();
+    DateTime::from_timestamp_micros(times[times.len() / 2]).unwrap()
+}
+
 /// The events that happened by then.
 fn until(events: &RecordBatch, now: DateTime<Utc>) -> RecordBatch {
     let times = events.column_by_name("event_time").unwrap();
@@ -154,7 +165,7 @@ async fn the_units_one_by_one_add_up_to_the_report() {
     };
     let (batch, truth) = messages(options.clone());
     let account = truth.accounts.keys().next().unwrap();
-    let now = at(&format!("{}T18:00:00Z", truth.from));
+    let now = halfway(&batch);
     let session = session_as_of(&options, until(&batch, now), Some(now)).await;
     let mut open_in_all = 0;
     for funnel in ["impression_to_chat", "monitored"] {
@@ -239,7 +250,7 @@ time = "event_time"
         "where = \"account_id = '{account}' AND NOT is_duplicate \
          AND (conversation_key IS NULL OR offer_key IS NOT NULL)\"\n"
     );
-    let now = at(&format!("{}T18:00:00Z", truth.from));
+    let now = halfway(&batch);
     let as_of = format!("as_of = \"{}\"\n", now.to_rfc3339());
     let steps: String = steps.collect();
     let table = TableFunnel::parse("test.toml", &format!("{filter}{as_of}{table}{steps}"));
