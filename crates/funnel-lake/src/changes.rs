@@ -79,9 +79,9 @@ mod tests {
         let last = append(&lake.lake, 0, 5..9, "two").await;
         assert_eq!(gained(&lake, last + 1).await, None, "a version to come");
         let entry = |version: i64| lake.path(&format!("events/_delta_log/{version:020}.json"));
+        let now = lake.lake.events().load().await.unwrap();
         let text = std::fs::read(entry(last)).unwrap();
         std::fs::remove_file(entry(last)).unwrap();
-        let now = lake.lake.events().load().await.unwrap();
         let told = lake.lake.events().appended(since, &now).await.unwrap();
         assert!(told.is_none(), "{told:?}");
         std::fs::write(entry(last), text).unwrap();
