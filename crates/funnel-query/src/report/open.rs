@@ -111,8 +111,8 @@ async fn open_offers_are_those_that_the_view_says_are_in_progress() {
     };
     let (batch, truth) = messages(options.clone());
     let mut seen = 0;
-    for hour in [9, 13, 17, 21] {
-        let now = at(&format!("{}T{hour:02}:30:00Z", truth.from));
+    for hours in [-7, -3, 0, 5] {
+        let now = halfway(&batch) + chrono::TimeDelta::hours(hours);
         let session = session_as_of(&options, batch.clone(), Some(now)).await;
         for account in truth.accounts.keys() {
             let sql = format!(

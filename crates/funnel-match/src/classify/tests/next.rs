@@ -174,13 +174,17 @@ proptest! {
             }
             Reason::Interrupted { by, .. } => {
                 prop_assert!(is_interrupted);
-                // Some rows must go for it, this one among them.
-                let helps = |set: u32| {
-                    let fewer = without(&rows, |at| set >> at & 1 == 1);
-                    reference::level(&spec, &fewer) > level
+                // Of a chain that mode `ordered` counts, the row lies inside and is no part.
+                let lies_inside = |set: u32| {
+                    let chain = without(&rows, |at| set >> at & 1 == 0);
+                    let ends = chain.first().zip(chain.last());
+                    let time = rows[by].time;
+                    chain.len() == level + 1
+                        && reference::level(&ordered, &chain) == level + 1
+                        && ends.is_some_and(|(first, last)| first.time < time && time < last.time)
                 };
-                let sets = 0..1_u32 << rows.len();
-                prop_assert!(sets.into_iter().any(|set| set >> by & 1 == 1 && helps(set)));
+                let mut sets = 0..1_u32 << rows.len();
+                prop_assert!(sets.any(|set| set >> by & 1 == 0 && lies_inside(set)));
                 prop_assert!(!spec_overlooks(&spec, &rows[by]));
             }
             Reason::OnlyCandidateUsed { .. } => {
