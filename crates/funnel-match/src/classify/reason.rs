@@ -182,13 +182,17 @@ pub fn reason(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
     if of_mode && is_plain(spec) && spec.options().is_of_parts() {
         return of_parts(spec, rows, as_of);
     }
-    let level = Matcher::new(spec.clone()).level(rows);
-    if level >= spec.goal() {
+    let outcome = Matcher::new(spec.clone()).outcome(rows);
+    if outcome.level >= spec.goal() {
         return None;
     }
     // The next step that is not optional.
     let (_, required) = spec.required();
-    let step = required.into_iter().find(|step| *step >= level)?;
+    let step = required.into_iter().find(|step| *step >= outcome.level)?;
+    if outcome.state == State::Excluded {
+        let row = outcome.hit.map(|hit| hit.row);
+        return Some(Reason::ExcludedBy { step, row });
+    }
     let question = Question { spec, rows, step };
     let as_of = as_of.filter(|_| is_explained(spec));
     Some(match as_of.and_then(|as_of| question.open(as_of)) {

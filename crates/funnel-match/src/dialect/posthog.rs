@@ -187,7 +187,7 @@ impl Ordered {
             let first = bits_of(row);
             if group.iter().all(|other| bits_of(other) == first) {
                 for position in at..end {
-                    self.row(row.time, first, position, row.mask);
+                    self.row(row.time, first, position, rows[position].mask);
                 }
             } else {
                 let union = group.iter().fold(0, |union, row| union | row.mask);
