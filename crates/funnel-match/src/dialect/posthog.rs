@@ -186,8 +186,8 @@ impl Ordered {
             let bits_of = |row: &Row| (row.mask & self.shape.all, self.excluded(row.mask));
             let first = bits_of(row);
             if group.iter().all(|other| bits_of(other) == first) {
-                for position in at..end {
-                    self.row(row.time, first, position, rows[position].mask);
+                for (position, row) in (at..).zip(group) {
+                    self.row(row.time, first, position, row.mask);
                 }
             } else {
                 let union = group.iter().fold(0, |union, row| union | row.mask);
