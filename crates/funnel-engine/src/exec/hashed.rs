@@ -63,7 +63,6 @@ pub(crate) struct HashedFunnelExec {
 }
 
 impl HashedFunnelExec {
-    /// The names of `parts` that are of sorted input do not matter here.
     pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, parts: FunnelParts) -> Result<Self> {
         let partitions = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
