@@ -5,6 +5,7 @@ mod kinds;
 mod ops;
 mod query;
 mod question;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use ops::{
 pub(crate) use query::{Format, OutputArgs, PublishArgs, ReportArgs, RunArgs, SqlArgs};
 
 pub(crate) use question::QuestionArgs;
+pub(crate) use serve::ServeArgs;
 
 use crate::env_vars;
 use crate::exit::EXIT_CODES_HELP;
@@ -93,6 +95,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Write the marts of closed days, once and atomically
     Publish(PublishArgs),
+    /// Serve the lake: an HTTP API, and a page to look at funnels
+    Serve(ServeArgs),
     /// Prove that every offset of Kafka is accounted for
     Audit(AuditArgs),
     /// Look at the records that were refused

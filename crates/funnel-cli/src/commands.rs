@@ -14,6 +14,8 @@ mod question;
 mod rejects;
 mod report;
 mod run;
+mod serve;
+mod signals;
 mod sql;
 
 use crate::args::{Cli, Command};
@@ -25,7 +27,11 @@ use context::Context;
 
 /// Runs the command that was asked for.
 pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
-    let service = matches!(&cli.command, Command::Ingest(args) if args.is_service());
+    let service = match &cli.command {
+        Command::Ingest(args) => args.is_service(),
+        Command::Serve(_) => true,
+        _ => false,
+    };
     telemetry::init(
         &cli.global,
         if service {
@@ -43,6 +49,7 @@ pub(crate) async fn run(cli: Cli, overrides: Overrides) -> Result<Exit> {
         Command::Report(args) => report::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Publish(args) => publish::run(&context, &args).await,
+        Command::Serve(args) => serve::run(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
         Command::Rejects(args) => rejects::run(&context, &args.command).await,
         Command::Maintain(args) => maintain::run(&context, &args.command).await,

@@ -1,33 +1,23 @@
 //! The printer: the one place that writes to stdout.
 
-mod prepare;
 mod table;
 mod upright;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::csv;
 use arrow::datatypes::SchemaRef;
-use arrow::json;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
+use funnel_query::format::{Nested, Prepare, RowFormat, RowWriter, TIMESTAMP_FORMAT};
 
 use crate::args::{Format, OutputArgs};
 use crate::error::{CliError, Result};
-use prepare::{Nested, Prepare};
 
 pub(crate) use upright::upright;
 
 /// Metadata of a text column that a table shows to the right, like a number.
 pub(crate) const ALIGN_RIGHT: &str = "align_right";
-
-/// Timestamps as every text format shows them: RFC 3339 in UTC.
-const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
 /// Where answers go and in which form, decided once from the flags and the terminal.
 #[derive(Debug, Clone)]
@@ -77,17 +67,9 @@ impl Output {
 
     /// Starts a stream of rows.
     pub(crate) fn rows(&self, schema: &SchemaRef) -> Result<Rows> {
-        let nested = match self.format {
-            Format::Table | Format::Csv => Nested::AsJsonText,
-            Format::Json | Format::Ndjson => Nested::Keep,
-            Format::Parquet => Nested::KeepForParquet,
-        };
-        let prepare = Prepare::new(schema, nested);
         let target = Target::open(self.file.as_deref())?;
-        let encoder = self.encoder(target, &prepare)?;
         Ok(Rows {
-            prepare,
-            encoder,
+            encoder: self.encoder(target, schema)?,
             file: self.file.clone(),
             written: 0,
         })
@@ -102,38 +84,26 @@ impl Output {
         rows.finish()
     }
 
-    fn encoder(&self, target: Target, prepare: &Prepare) -> Result<Encoder> {
-        Ok(match self.format {
+    fn encoder(&self, target: Target, schema: &SchemaRef) -> Result<Encoder> {
+        let format = match self.format {
             Format::Table => {
+                let prepare = Prepare::new(schema, Nested::AsJsonText);
                 // An empty batch: the headings, also when no row follows.
                 let batches = vec![RecordBatch::new_empty(SchemaRef::clone(prepare.schema()))];
-                Encoder::Table {
+                return Ok(Encoder::Table {
                     target,
+                    prepare,
                     batches,
                     null_text: self.null_text,
-                }
+                });
             }
-            Format::Csv => {
-                let writer = csv::WriterBuilder::new()
-                    .with_timestamp_tz_format(TIMESTAMP_FORMAT.to_owned())
-                    .build(target);
-                let mut encoder = Encoder::Csv(Box::new(writer));
-                // The header line, also when no row follows.
-                encoder.write(RecordBatch::new_empty(SchemaRef::clone(prepare.schema())))?;
-                encoder
-            }
-            Format::Json => Encoder::Json(json_options().build(target)),
-            Format::Ndjson => Encoder::Ndjson(json_options().build(target)),
-            Format::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::SNAPPY)
-                    .build();
-                let schema = SchemaRef::clone(prepare.schema());
-                let writer = ArrowWriter::try_new(target, schema, Some(properties))
-                    .map_err(CliError::output)?;
-                Encoder::Parquet(Box::new(writer))
-            }
-        })
+            Format::Csv => RowFormat::Csv,
+            Format::Json => RowFormat::Json,
+            Format::Ndjson => RowFormat::Ndjson,
+            Format::Parquet => RowFormat::Parquet,
+        };
+        let writer = RowWriter::new(target, format, schema).map_err(CliError::output)?;
+        Ok(Encoder::Rows(Box::new(writer)))
     }
 }
 
@@ -164,7 +134,6 @@ pub(crate) fn stderr_is_terminal() -> bool {
 /// A stream of rows to one target in one format.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    prepare: Prepare,
     encoder: Encoder,
     file: Option<PathBuf>,
     written: usize,
@@ -173,7 +142,6 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.written += batch.num_rows();
-        let batch = self.prepare.apply(batch).map_err(CliError::output)?;
         self.encoder.write(batch)
     }
 
@@ -183,12 +151,6 @@ impl Rows {
         target.finish(self.file.as_deref())?;
         Ok(self.written)
     }
-}
-
-fn json_options() -> json::WriterBuilder {
-    json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .with_timestamp_tz_format(TIMESTAMP_FORMAT.to_owned())
 }
 
 fn format_of_ending(path: &Path) -> Option<Format> {
@@ -202,29 +164,27 @@ fn format_of_ending(path: &Path) -> Option<Format> {
     }
 }
 
+#[derive(Debug)]
 enum Encoder {
     Table {
         target: Target,
+        prepare: Prepare,
         batches: Vec<RecordBatch>,
         null_text: &'static str,
     },
-    Csv(Box<csv::Writer<Target>>),
-    Json(json::ArrayWriter<Target>),
-    Ndjson(json::LineDelimitedWriter<Target>),
-    Parquet(Box<ArrowWriter<Target>>),
+    Rows(Box<RowWriter<Target>>),
 }
 
 impl Encoder {
-    fn write(&mut self, batch: RecordBatch) -> Result<()> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
-            Self::Table { batches, .. } => {
-                batches.push(batch);
+            Self::Table {
+                prepare, batches, ..
+            } => {
+                batches.push(prepare.apply(batch).map_err(CliError::output)?);
                 Ok(())
             }
-            Self::Csv(writer) => writer.write(&batch).map_err(CliError::output),
-            Self::Json(writer) => writer.write(&batch).map_err(CliError::output),
-            Self::Ndjson(writer) => writer.write(&batch).map_err(CliError::output),
-            Self::Parquet(writer) => writer.write(&batch).map_err(CliError::output),
+            Self::Rows(writer) => writer.write(batch).map_err(CliError::output),
         }
     }
 
@@ -234,6 +194,7 @@ impl Encoder {
                 mut target,
                 batches,
                 null_text,
+                ..
             } => {
                 let text = table::render(&batches, null_text).map_err(CliError::output)?;
                 target
@@ -241,31 +202,8 @@ impl Encoder {
                     .map_err(CliError::output)?;
                 Ok(target)
             }
-            Self::Csv(writer) => Ok(writer.into_inner()),
-            Self::Json(mut writer) => {
-                writer.finish().map_err(CliError::output)?;
-                let mut target = writer.into_inner();
-                target.write_all(b"\n").map_err(CliError::output)?;
-                Ok(target)
-            }
-            Self::Ndjson(mut writer) => {
-                writer.finish().map_err(CliError::output)?;
-                Ok(writer.into_inner())
-            }
-            Self::Parquet(writer) => writer.into_inner().map_err(CliError::output),
+            Self::Rows(writer) => writer.finish().map_err(CliError::output),
         }
-    }
-}
-
-impl fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Table { .. } => "Table",
-            Self::Csv(_) => "Csv",
-            Self::Json(_) => "Json",
-            Self::Ndjson(_) => "Ndjson",
-            Self::Parquet(_) => "Parquet",
-        })
     }
 }
 

@@ -135,6 +135,10 @@ impl Settings {
         keys::size(self.text(path)?)
     }
 
+    pub(crate) fn count(&self, path: &str) -> Option<i64> {
+        self.values.get(path)?.value.as_integer()
+    }
+
     pub(crate) fn span(&self, path: &str) -> Option<Duration> {
         keys::span(self.text(path)?)
     }
@@ -285,7 +289,8 @@ mod tests {
         let mut example = crate::args::EXAMPLE_CONFIG.replace("\n# consumer", "\nconsumer");
         example = example
             .replace("\n# max_age", "\nmax_age")
-            .replace("\n# future", "\nfuture");
+            .replace("\n# future", "\nfuture")
+            .replace("\n# tokens", "\ntokens");
         let found = settings(&example, vec![]).unwrap();
         for key in keys::KEYS {
             let special = ["consumer_hash_key", "instances", "ordinal"];

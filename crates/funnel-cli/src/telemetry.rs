@@ -31,11 +31,12 @@ pub(crate) fn init(global: &GlobalArgs, chatter: Chatter) {
 }
 
 fn filter(global: &GlobalArgs, chatter: Chatter) -> EnvFilter {
-    const OURS: [&str; 6] = [
+    const OURS: [&str; 7] = [
         "funnel",
         "funnel_ingest",
         "funnel_lake",
         "funnel_query",
+        "funnel_server",
         "funnel_engine",
         "funnel_events",
     ];

@@ -1,7 +1,12 @@
-//! What is done to a physical plan with calls of funnel functions.
+//! What is done to a physical plan with calls of funnel functions, to plans that would be refused, and to those that could not
+//! be stopped.
 
+mod merges;
 mod ranges;
 mod sorted;
 mod unsorted;
+mod yielding;
 
+pub(crate) use merges::SortedMerges;
 pub(crate) use sorted::SortedFunnels;
+pub(crate) use yielding::YieldingJoins;

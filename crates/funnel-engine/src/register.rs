@@ -8,7 +8,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
 use crate::local_time;
-use crate::plan::SortedFunnels;
+use crate::plan::{SortedFunnels, SortedMerges, YieldingJoins};
 use crate::udaf::{self, CheckCalls};
 
 /// The aggregate functions of this crate.
@@ -35,7 +35,7 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
 }
 
 /// Registers every function of this crate with `session`, the rule that checks their arguments
-/// while a query is planned, and the one that streams sorted input. Doing it twice changes nothing.
+/// while a query is planned, and those that stream sorted input. Doing it twice changes nothing.
 pub fn register_all(session: &SessionContext) {
     let is_known = session
         .state()
@@ -46,10 +46,18 @@ pub fn register_all(session: &SessionContext) {
     if !is_known {
         session.add_analyzer_rule(Arc::new(CheckCalls));
         // There is no method for this kind of rule.
-        let with_rule = SessionStateBuilder::new_from_existing(session.state())
-            .with_physical_optimizer_rule(Arc::new(SortedFunnels))
+        let state = session.state();
+        let mut rules = state.physical_optimizers().to_vec();
+        let check = rules
+            .iter()
+            .position(|rule| rule.name() == SortedMerges::BEFORE);
+        rules.insert(check.unwrap_or(rules.len()), Arc::new(SortedMerges));
+        rules.push(Arc::new(SortedFunnels));
+        rules.push(Arc::new(YieldingJoins));
+        let with_rules = SessionStateBuilder::new_from_existing(state)
+            .with_physical_optimizer_rules(rules)
             .build();
-        *session.state_ref().write() = with_rule;
+        *session.state_ref().write() = with_rules;
     }
     for function in aggregate_functions() {
         session.register_udaf(function);

@@ -155,6 +155,7 @@ impl DeltaLog {
     pub async fn load(&self) -> Result<Snapshot> {
         let inner = &*self.inner;
         let mut files = inner.files.lock().await;
+        let mut behind = None;
         loop {
             let (version, offsets) = {
                 let mut state = inner.state.lock().await;
@@ -162,8 +163,22 @@ impl DeltaLog {
                 (state.version, Arc::clone(&state.offsets))
             };
             let table = self.table_at(&mut files, version).await?;
-            if table.version() != Some(version) {
-                continue; // The list of files is ahead of the positions: read those again.
+            match table.version() {
+                Some(found) if found == version => {}
+                // The list of files is ahead of the positions: read those again.
+                Some(found) if found > version && behind != Some(version) => {
+                    behind = Some(version);
+                    continue;
+                }
+                found => {
+                    let known = found.unwrap_or(version).max(version);
+                    return Err(LakeError::corrupt(format!(
+                        "the log of the table at `{}` went back: version {known} was read before and \
+                         is gone; bring the entries of _delta_log back from a copy, or start what \
+                         has read them again",
+                        inner.location.url()
+                    )));
+                }
             }
             let eager = table
                 .snapshot()

@@ -9,6 +9,7 @@
 //! | [`explain`] | why one unit went as far as it did |
 //! | [`reconcile`] | one class for each row read |
 //! | [`report`] | one funnel over a range of days |
+//! | [`format`](mod@format) | rows as CSV, JSON, Parquet, Arrow |
 //! | [`named`] | `queries/*.sql` with bound parameters |
 //! | `table_function` | a report as a table of SQL |
 //! | [`publish`] | the marts of closed days |
@@ -18,6 +19,7 @@ pub mod error;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
+pub mod format;
 pub mod funnel;
 pub mod named;
 pub mod publish;

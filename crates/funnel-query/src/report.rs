@@ -64,6 +64,51 @@ impl ReportRequest {
     }
 }
 
+impl ReportRequest {
+    /// The options that [`set`](Self::set) knows.
+    pub const OPTIONS: [&str; 8] = [
+        "account",
+        "where",
+        "unit",
+        "mode",
+        "window",
+        "timezone",
+        "date_basis",
+        "attribution",
+    ];
+
+    /// Sets one of [`OPTIONS`](Self::OPTIONS) from its text, as it stands on a command line, in SQL or
+    /// in an address.
+    ///
+    /// # Errors
+    /// Usage: there is no such option, or the text is none of its values.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        let wrong =
+            |error: &dyn std::fmt::Display| QueryError::usage(format!("option `{name}`: {error}"));
+        match name {
+            "account" => self.account = Some(text.to_owned()),
+            "where" => self.where_sql = Some(text.to_owned()),
+            "unit" => self.unit = Some(text.parse().map_err(|error| wrong(&error))?),
+            "mode" => self.mode = Some(text.parse().map_err(|error| wrong(&error))?),
+            "window" => self.window = Some(text.parse().map_err(|error| wrong(&error))?),
+            "date_basis" => self.date_basis = text.parse().map_err(|error| wrong(&error))?,
+            "attribution" => self.attribution = text.parse().map_err(|error| wrong(&error))?,
+            "timezone" => {
+                let zone = text.parse::<chrono_tz::Tz>();
+                let zone = zone.map_err(|_| wrong(&format!("`{text}` is no IANA time zone")))?;
+                self.timezone = Some(zone);
+            }
+            _ => {
+                let known = Self::OPTIONS.join(", ");
+                return Err(QueryError::usage(format!(
+                    "there is no option `{name}`; there are: {known}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What every answer states about itself.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Header {
@@ -260,7 +305,10 @@ fn laid_out(
 }
 
 /// The account asked for, or the only one there is.
-pub(crate) async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
+///
+/// # Errors
+/// Usage: there is no such account, or there are several and none is named.
+pub async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
     let accounts = accounts(session).await?;
     let listed = accounts.join(", ");
     match (asked, accounts.as_slice()) {

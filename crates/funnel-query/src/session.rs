@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -24,6 +24,25 @@ use crate::{table_function, views};
 /// The tables that come from the lake.
 pub const LAKE_TABLES: [&str; 3] = ["events", "rejects", "ledger"];
 
+/// What of a lake is there for whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// Rows of other accounts are not there, in no table and no view. `None`: all accounts.
+    pub accounts: Option<BTreeSet<String>>,
+    /// Are `rejects` and `ledger` there? They are about all accounts.
+    pub operations: bool,
+}
+
+impl Default for Sight {
+    /// Everything.
+    fn default() -> Self {
+        Self {
+            accounts: None,
+            operations: true,
+        }
+    }
+}
+
 /// What a session has to know beside its tables.
 #[derive(Debug, Clone, Default)]
 pub struct QueryOptions {
@@ -40,6 +59,8 @@ pub struct QueryOptions {
     pub event_days: Option<(NaiveDate, NaiveDate)>,
     /// How many partitions a plan is spread over. `None`: one per core.
     pub target_partitions: Option<usize>,
+    /// What of the lake is there.
+    pub sight: Sight,
 }
 
 impl QueryOptions {
@@ -59,6 +80,8 @@ pub struct QuerySession {
     lake: Option<Lake>,
     options: QueryOptions,
     as_of: DateTime<Utc>,
+    /// Known from a ledger that the session does not show.
+    complete_until: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Debug for QuerySession {
@@ -77,9 +100,19 @@ impl QuerySession {
         let mut session = Self::without_lake(options)?;
         let read = |source| QueryError::lake("could not read the tables of the lake", source);
         let tables = lake.providers().await.map_err(read)?;
-        session.add_table("rejects", tables.rejects)?;
         session.add_table("ledger", tables.ledger)?;
-        session.add_events(tables.events).await?;
+        let sight = session.options.sight.clone();
+        if sight.operations {
+            session.add_table("rejects", tables.rejects)?;
+        } else {
+            session.complete_until = Some(session.complete_until().await?);
+            session.remove_table("ledger")?;
+        }
+        let events = match &sight.accounts {
+            Some(accounts) => tables::of_accounts(tables.events, accounts)?,
+            None => tables.events,
+        };
+        session.add_events(events).await?;
         session.lake = Some(lake.clone());
         Ok(session)
     }
@@ -107,6 +140,7 @@ impl QuerySession {
             lake: None,
             options,
             as_of,
+            complete_until: None,
         }
     }
 
@@ -152,6 +186,9 @@ impl QuerySession {
         const SEEN: &str = "SELECT min(seen) FROM (SELECT kafka_topic, kafka_partition, \
              max(coalesce(max_kafka_timestamp, max_event_time, to_timestamp_micros(0))) AS seen \
              FROM ledger WHERE kafka_topic NOT LIKE 'file:%' GROUP BY 1, 2)";
+        if let Some(known) = self.complete_until {
+            return Ok(known);
+        }
         let has_ledger = self.ctx.table_exist("ledger").unwrap_or(false);
         if self.options.as_of.is_some() || !has_ledger {
             return Ok(self.as_of);
@@ -200,14 +237,19 @@ impl QuerySession {
     }
 
     fn add_table(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+        self.remove_table(name)?;
         let table = TableReference::bare(name);
-        self.ctx
-            .deregister_table(table.clone())
-            .and_then(|_| self.ctx.register_table(table, provider))
-            .map_err(|source| {
-                QueryError::query(format!("could not register table `{name}`"), source)
-            })?;
-        Ok(())
+        let registered = self.ctx.register_table(table, provider);
+        registered.map(drop).map_err(|source| {
+            QueryError::query(format!("could not register table `{name}`"), source)
+        })
+    }
+
+    fn remove_table(&self, name: &str) -> Result<()> {
+        let removed = self.ctx.deregister_table(TableReference::bare(name));
+        removed
+            .map(drop)
+            .map_err(|source| QueryError::query(format!("could not remove table `{name}`"), source))
     }
 
     /// Registers `events` and every view over it.

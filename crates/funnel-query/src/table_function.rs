@@ -205,37 +205,17 @@ fn set_all(request: &mut ReportRequest, options: &StructArray) -> PlanResult<()>
         {
             return plan_err!("{FUNCTION}: option `{name}` is given twice");
         }
+        if name != "breakdown" && !ReportRequest::OPTIONS.contains(&name) {
+            return plan_err!("{FUNCTION} has no option `{name}`; it has: {OPTIONS}");
+        }
         if name == "breakdown" {
             request.by = texts(name, &ScalarValue::try_from_array(value, 0)?)?;
         } else {
-            set(
-                request,
-                name,
-                &text(name, &ScalarValue::try_from_array(value, 0)?)?,
-            )?;
+            let text = text(name, &ScalarValue::try_from_array(value, 0)?)?;
+            request
+                .set(name, &text)
+                .map_err(|error| plan_datafusion_err!("{FUNCTION}: {error}"))?;
         }
-    }
-    Ok(())
-}
-
-fn set(request: &mut ReportRequest, name: &str, text: &str) -> PlanResult<()> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        plan_datafusion_err!("{FUNCTION}: option `{name}`: {error}")
-    };
-    match name {
-        "account" => request.account = Some(text.to_owned()),
-        "where" => request.where_sql = Some(text.to_owned()),
-        "unit" => request.unit = Some(text.parse().map_err(|e| wrong(&e))?),
-        "mode" => request.mode = Some(text.parse().map_err(|e| wrong(&e))?),
-        "window" => request.window = Some(text.parse().map_err(|e| wrong(&e))?),
-        "date_basis" => request.date_basis = text.parse().map_err(|e| wrong(&e))?,
-        "attribution" => request.attribution = text.parse().map_err(|e| wrong(&e))?,
-        "timezone" => {
-            let zone = text.parse::<chrono_tz::Tz>();
-            let zone = zone.map_err(|_| wrong(&format!("`{text}` is no IANA time zone")))?;
-            request.timezone = Some(zone);
-        }
-        _ => return plan_err!("{FUNCTION} has no option `{name}`; it has: {OPTIONS}"),
     }
     Ok(())
 }

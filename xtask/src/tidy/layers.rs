@@ -8,7 +8,7 @@ use crate::house::House;
 
 /// The layer of each crate. Those of the last stand above all others and are not part of the
 /// product.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("funnel-events", 0),
     ("funnel-match", 0),
     ("funnel-lake", 1),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, u8); 12] = [
     ("funnel-datagen", 1),
     ("funnel-ingest", 2),
     ("funnel-query", 2),
+    ("funnel-server", 3),
     ("funnel-cli", 4),
     ("funnel-bench", DEVELOPMENT),
     ("funnel-testkit", DEVELOPMENT),
@@ -43,12 +44,13 @@ const OWNERS: [(&str, &[&str]); 5] = [
             "funnel-lake",
             "funnel-engine",
             "funnel-query",
+            "funnel-server",
             "funnel-cli",
             "funnel-tests",
         ],
     ),
     ("clap", &["funnel-cli"]),
-    ("axum", &["funnel-ingest"]),
+    ("axum", &["funnel-ingest", "funnel-server"]),
 ];
 
 pub(super) fn check(house: &House) -> Vec<Problem> {

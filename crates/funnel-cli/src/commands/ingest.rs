@@ -1,15 +1,13 @@
 //! `funnel ingest`: Kafka or files into the lake.
 
-use std::future;
-
 use funnel_ingest::{ErrorKind, Ingest, IngestError, Options, Progress, Summary};
 use funnel_lake::Lake;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ingest_config;
 use super::context::{Context, wrap};
+use super::signals::Signals;
 use crate::args::IngestArgs;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
@@ -147,30 +145,6 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.task.abort();
         self.bar.finish_and_clear();
-    }
-}
-
-/// SIGTERM and SIGINT, as the exit code they stand for.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let failed = |error| CliError::failed("could not listen for signals").because(error);
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    async fn next(&mut self) -> Exit {
-        tokio::select! {
-            Some(()) = self.terminate.recv() => Exit::Terminated,
-            Some(()) = self.interrupt.recv() => Exit::Interrupted,
-            else => future::pending().await,
-        }
     }
 }
 

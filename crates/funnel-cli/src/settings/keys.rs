@@ -154,6 +154,27 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("publish.close_after", Kind::Span, Some("12h"), "\"12h\""),
     key("query.memory", Kind::Size, None, "\"1 GiB\""),
+    key(
+        "serve.listen",
+        Kind::Address,
+        Some("127.0.0.1:8088"),
+        "\"127.0.0.1:8088\"",
+    ),
+    key(
+        "serve.tokens",
+        Kind::Text,
+        None,
+        "\"/etc/funnel/tokens.toml\"",
+    ),
+    key("serve.refresh", Kind::Span, Some("10s"), "\"10s\""),
+    key("serve.queries", Kind::Count, Some("4"), "4"),
+    key("serve.query_time", Kind::Span, Some("60s"), "\"60s\""),
+    key(
+        "serve.answer_size",
+        Kind::Size,
+        Some("64 MiB"),
+        "\"64 MiB\"",
+    ),
 ];
 
 impl Key {

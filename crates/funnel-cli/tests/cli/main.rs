@@ -10,6 +10,7 @@ mod pipeline;
 mod prompt;
 mod readme;
 mod report;
+mod serve;
 mod sql;
 mod usage;
 

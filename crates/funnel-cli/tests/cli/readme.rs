@@ -37,7 +37,8 @@ fn workplace(brokers: &str) -> tempfile::TempDir {
     .unwrap();
     let config = format!(
         "[lake]\nurl = \"lake\"\n[kafka]\nbrokers = \"{brokers}\"\nassignment = \"static\"\n\
-         [http]\nlisten = \"127.0.0.1:0\"\n"
+         [http]\nlisten = \"127.0.0.1:0\"\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\n"
     );
     std::fs::write(dir.path().join("funnel.toml"), config).unwrap();
     let traffic = std::fs::read_dir(dir.path().join("traffic")).unwrap();
@@ -72,7 +73,10 @@ fn every_command_of_the_readme_does_what_it_says() {
     let lines = commands("funnel");
     assert!(lines.len() >= 8, "{lines:?}");
     for line in lines {
-        if line.starts_with("funnel ingest") {
+        if ["funnel ingest", "funnel serve"]
+            .iter()
+            .any(|service| line.starts_with(service))
+        {
             until_stopped(dir.path(), line);
             continue;
         }

@@ -125,7 +125,7 @@ impl Answer {
             Self::Match => (
                 "The level, and when each step was reached. Mode ordered: one time for each step \
                  reached. Mode loose: one entry for each step, NULL where it was not reached. With \
-                 the ids of rows also `ids`, with option `as_of` also `state`, with option `count` \
+                 the ids of rows also `ids`, with option `as_of` or `exclude` also `state`, with option `count` \
                  also `attempts` and `completions`.",
                 "SELECT m['level'], m['times'][1] FROM (SELECT funnel_match(NULL, 'loose', \
                  event_time, event_type = 'chat_requested') AS m FROM events GROUP BY visitor_id)",
@@ -145,10 +145,9 @@ impl Answer {
             ),
         };
         let name = self.function();
-        let options = if self == Self::State {
-            ""
-        } else {
-            "[options,] "
+        let options = match self {
+            Self::State => "",
+            _ => "[options,] ",
         };
         let syntax = format!("{name}(window, [mode,] {options}time, step1, step2, …)");
         let documentation = Documentation::builder(SECTION, description, syntax)
@@ -168,13 +167,18 @@ impl Answer {
                 "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored. In funnel_match \
                  also named_struct('time', …, 'id', …[, 'sequence', …]).",
             )
-            .with_argument("step1, step2, …", "1 to 64 conditions. NULL is false.");
+            .with_argument(
+                "step1, step2, …",
+                "1 to 64 conditions. NULL is false. With option `exclude` the last of them are those \
+                 of the excluded rows.",
+            );
         match self {
             Self::State => documentation,
             _ => documentation.with_argument(
                 "options",
-                "named_struct('entry', …, 'max_gap', …, 'reuse', …, 'bound', …), all optional; in \
-                 funnel_match also 'count' and 'as_of'.",
+                "named_struct('entry', …, 'max_gap', …, 'reuse', …, 'bound', …, 'exclude', …, \
+                 'optional', …), each of which may be left out; in funnel_match also 'count' and \
+                 'as_of'.",
             ),
         }
         .build()

@@ -24,7 +24,8 @@ pub(super) struct Arguments<'a> {
     options: Option<&'a Fields>,
     /// With the ids of rows a struct; see [`ids`].
     time: &'a DataType,
-    steps: &'a [DataType],
+    /// Of the steps, then those of option `exclude`.
+    conditions: &'a [DataType],
 }
 
 /// The constant arguments of a call, as far as they are known.
@@ -50,10 +51,10 @@ impl<'a> Arguments<'a> {
             }
             _ => (None, rest),
         };
-        let [time, steps @ ..] = rest else {
+        let [time, conditions @ ..] = rest else {
             return plan_err!("{}", usage(answer));
         };
-        if steps.is_empty() {
+        if conditions.is_empty() {
             return plan_err!("{}", usage(answer));
         }
         Ok(Self {
@@ -62,7 +63,7 @@ impl<'a> Arguments<'a> {
             mode,
             options,
             time,
-            steps,
+            conditions,
         })
     }
 
@@ -80,7 +81,7 @@ impl<'a> Arguments<'a> {
         });
         self.extra()?;
         self.spec_of(&Constants::default())?;
-        for (index, step) in self.steps.iter().enumerate() {
+        for (index, step) in self.conditions.iter().enumerate() {
             is_condition(self.answer.function(), "step", index, step)?;
             types.push(DataType::Boolean);
         }
@@ -96,7 +97,7 @@ impl<'a> Arguments<'a> {
         self.options.map(|_| self.time() - 1)
     }
 
-    /// Which argument is the time; the steps follow it.
+    /// Which argument is the time; the conditions follow it.
     pub(super) fn time(&self) -> usize {
         1 + usize::from(self.mode.is_some()) + usize::from(self.options.is_some())
     }
@@ -117,7 +118,7 @@ impl<'a> Arguments<'a> {
                 DataType::Struct(fields) => Some(ids::Ids::of(self.answer, fields)?),
                 _ => None,
             },
-            state: has(options::AS_OF),
+            state: has(options::AS_OF) || has(options::EXCLUDE),
             counts: has(options::COUNT),
         })
     }
@@ -137,13 +138,23 @@ impl<'a> Arguments<'a> {
         let all_known = constants.window.is_some()
             && mode.is_some() == self.mode.is_some()
             && constants.options.is_some() == self.options.is_some();
-        // A mode that has a window of its own is refused here only once the window is known.
-        let spec = Spec::new(mode.unwrap_or_default(), self.steps.len(), window);
-        let spec = spec.map_err(|error| wrong(&error))?;
         let given = constants
             .options
             .map(|options| options::options_of(self.answer, axis, options))
             .transpose()?;
+        let excluded = given.as_ref().map_or(0, |given| given.exclusions.len());
+        if excluded > 0 && excluded >= self.conditions.len() {
+            return plan_err!(
+                "{function}: `options`: `{}` has {excluded} entries, and the call has {} conditions; \
+                 the last {excluded} of them are those of the excluded rows, and a step must come first",
+                options::EXCLUDE,
+                self.conditions.len()
+            );
+        }
+        let steps = self.conditions.len() - excluded;
+        // A mode that has a window of its own is refused here only once the window is known.
+        let spec = Spec::new(mode.unwrap_or_default(), steps, window);
+        let spec = spec.map_err(|error| wrong(&error))?;
         if !all_known {
             return Ok(spec);
         }
@@ -235,7 +246,7 @@ pub(super) fn wrong_time(function: &str, time: &DataType) -> DataFusionError {
 pub(super) struct Call {
     pub(super) spec: Spec,
     pub(super) axis: Axis,
-    /// Which argument is the time; the steps follow it.
+    /// Which argument is the time; the conditions follow it.
     pub(super) time: usize,
     /// What is asked for beside level and times.
     pub(super) extra: Extra,

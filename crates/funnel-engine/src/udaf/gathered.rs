@@ -1,16 +1,14 @@
 //! The rows of a call by group, in the order in which they came: what is kept where the input is not
 //! sorted.
 
-use std::mem::size_of;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use funnel_match::{Matcher, Row, Runs};
 
 use super::answer::Answer;
-use super::masks::Masks;
+use super::masks::{Masks, each_width};
 use super::rows::Batch;
 use super::stream::{StreamCall, answers};
 
@@ -21,11 +19,13 @@ const BLOCK_ROWS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Gathered {
     rows: Blocks,
+    /// Rows of the batch at hand that are kept, with their groups.
+    kept: Vec<(u32, u32)>,
     /// Rows that satisfy no step matter too.
     all_rows: bool,
 }
 
-/// Blocks with masks as wide as the steps ask for.
+/// Blocks with masks as wide as the conditions ask for.
 #[derive(Debug)]
 enum Blocks {
     Bytes(Vec<Block<u8>>),
@@ -33,11 +33,14 @@ enum Blocks {
     Words(Vec<Block<u64>>),
 }
 
-#[derive(Debug)]
-struct Block<M> {
-    groups: Vec<u32>,
-    times: Vec<i64>,
-    masks: Vec<M>,
+type Block<M> = Vec<Kept<M>>;
+
+/// What is known of a row: in one piece, since its neighbours in time are rows of other groups.
+#[derive(Debug, Clone, Copy)]
+struct Kept<M> {
+    time: i64,
+    group: u32,
+    mask: M,
 }
 
 macro_rules! each_block {
@@ -53,11 +56,12 @@ macro_rules! each_block {
 impl Gathered {
     pub(crate) fn new(call: &StreamCall) -> Self {
         Self {
-            rows: match Masks::zeros(call.steps(), 0) {
+            rows: match Masks::zeros(call.conditions(), 0) {
                 Masks::Bytes(_) => Blocks::Bytes(Vec::new()),
                 Masks::Shorts(_) => Blocks::Shorts(Vec::new()),
                 Masks::Words(_) => Blocks::Words(Vec::new()),
             },
+            kept: Vec::new(),
             all_rows: call.needs_all_rows(),
         }
     }
@@ -65,18 +69,17 @@ impl Gathered {
     /// Takes the rows of `batch` at the positions `rows`; their groups are `groups`.
     pub(crate) fn push(&mut self, batch: &Batch, rows: &[u32], groups: &[u32]) {
         let (times, masks, seen) = batch.parts();
-        let (all_rows, given) = (self.all_rows, rows.iter().zip(groups));
+        let given = rows.iter().copied().zip(groups.iter().copied());
+        let (kept, all_rows) = (&mut self.kept, self.all_rows);
+        each_width!(masks, masks => keep(kept, given, |row| {
+            let looked_at = all_rows || masks.get(row).is_some_and(|mask| u64::from(*mask) != 0);
+            looked_at && seen.is_none_or(|seen| seen.value(row))
+        }));
         match (&mut self.rows, masks) {
-            (Blocks::Bytes(blocks), Masks::Bytes(masks)) => {
-                push(blocks, all_rows, (times, masks, seen), given);
-            }
-            (Blocks::Shorts(blocks), Masks::Shorts(masks)) => {
-                push(blocks, all_rows, (times, masks, seen), given);
-            }
-            (Blocks::Words(blocks), Masks::Words(masks)) => {
-                push(blocks, all_rows, (times, masks, seen), given);
-            }
-            // The width is that of the call's steps, here as there.
+            (Blocks::Bytes(blocks), Masks::Bytes(masks)) => push(blocks, times, masks, kept),
+            (Blocks::Shorts(blocks), Masks::Shorts(masks)) => push(blocks, times, masks, kept),
+            (Blocks::Words(blocks), Masks::Words(masks)) => push(blocks, times, masks, kept),
+            // The width is that of the call's conditions, here as there.
             _ => debug_assert!(false, "masks of another call"),
         }
     }
@@ -87,7 +90,7 @@ impl Gathered {
             (Blocks::Bytes(blocks), Blocks::Bytes(others)) => append(blocks, others, groups),
             (Blocks::Shorts(blocks), Blocks::Shorts(others)) => append(blocks, others, groups),
             (Blocks::Words(blocks), Blocks::Words(others)) => append(blocks, others, groups),
-            // The width is that of the call's steps, here as there.
+            // The width is that of the call's conditions, here as there.
             _ => debug_assert!(false, "rows of another call"),
         }
     }
@@ -100,8 +103,7 @@ impl Gathered {
     /// Bytes in memory.
     pub(crate) fn size(&self) -> usize {
         each_block!(&self.rows, blocks => {
-            let sizes = blocks.iter().map(|block| block.masks.capacity() * block_row(block));
-            sizes.sum()
+            blocks.iter().map(size).sum()
         })
     }
 
@@ -126,12 +128,14 @@ impl Gathered {
             let wide = |_| exec_datafusion_err!("a spilled row of a funnel has too many steps");
             match &mut self.rows {
                 Blocks::Bytes(blocks) => {
-                    block(blocks).push(group, time, u8::try_from(mask).map_err(wide)?);
+                    let mask = u8::try_from(mask).map_err(wide)?;
+                    block(blocks).push(Kept { time, group, mask });
                 }
                 Blocks::Shorts(blocks) => {
-                    block(blocks).push(group, time, u16::try_from(mask).map_err(wide)?);
+                    let mask = u16::try_from(mask).map_err(wide)?;
+                    block(blocks).push(Kept { time, group, mask });
                 }
-                Blocks::Words(blocks) => block(blocks).push(group, time, mask),
+                Blocks::Words(blocks) => block(blocks).push(Kept { time, group, mask }),
             }
         }
         Ok(())
@@ -158,100 +162,89 @@ pub(crate) fn number32(from: &mut &[u8]) -> Result<u32> {
     }
 }
 
-impl<M> Block<M> {
-    fn push(&mut self, group: u32, time: i64, mask: M) {
-        self.groups.push(group);
-        self.times.push(time);
-        self.masks.push(mask);
-    }
-}
-
-fn block_row<M>(_: &Block<M>) -> usize {
-    size_of::<u32>() + size_of::<i64>() + size_of::<M>()
+/// Bytes in memory.
+fn size<M>(block: &Block<M>) -> usize {
+    block.capacity() * size_of::<Kept<M>>()
 }
 
 /// The block that takes the next row.
 fn block<M>(blocks: &mut Vec<Block<M>>) -> &mut Block<M> {
-    let last = blocks.len().wrapping_sub(1);
-    let full = blocks
-        .last()
-        .is_none_or(|block| block.masks.len() == BLOCK_ROWS);
-    let at = if full {
-        blocks.push(Block {
-            groups: Vec::new(),
-            times: Vec::new(),
-            masks: Vec::new(),
-        });
-        blocks.len() - 1
-    } else {
-        last
-    };
-    &mut blocks[at]
+    if blocks.last().is_none_or(|block| block.len() == BLOCK_ROWS) {
+        // The first grows as it must: there may be few rows.
+        let rows = if blocks.is_empty() { 0 } else { BLOCK_ROWS };
+        blocks.push(Vec::with_capacity(rows));
+    }
+    let last = blocks.len() - 1;
+    &mut blocks[last]
 }
 
-fn push<'a, M: Copy + Default + PartialEq>(
-    blocks: &mut Vec<Block<M>>,
-    all_rows: bool,
-    (times, masks, seen): (&[i64], &[M], Option<&BooleanBuffer>),
-    given: impl Iterator<Item = (&'a u32, &'a u32)>,
-) {
-    let mut to = block(blocks);
-    for (row, group) in given {
-        let row = *row as usize;
-        let (Some(time), Some(mask)) = (times.get(row), masks.get(row)) else {
-            continue;
-        };
-        let looked_at = *mask != M::default() || all_rows;
-        if looked_at && seen.is_none_or(|seen| seen.value(row)) {
-            if to.masks.len() == BLOCK_ROWS {
-                to = block(blocks);
-            }
-            to.push(*group, *time, *mask);
-        }
+/// Appends as many rows as there are of `given`, made by `row`, block by block.
+fn fill<M, T>(blocks: &mut Vec<Block<M>>, mut given: &[T], row: impl Fn(&T) -> Kept<M>) {
+    while !given.is_empty() {
+        let block = block(blocks);
+        let (now, later) = given.split_at(given.len().min(BLOCK_ROWS - block.len()));
+        block.extend(now.iter().map(&row));
+        given = later;
     }
+}
+
+/// The rows that are looked at. Which they are cannot be foreseen, so each is written, and passed over
+/// or not by where the next one goes.
+fn keep(
+    kept: &mut Vec<(u32, u32)>,
+    given: impl ExactSizeIterator<Item = (u32, u32)>,
+    looked_at: impl Fn(usize) -> bool,
+) {
+    kept.clear();
+    kept.resize(given.len() + 1, (0, 0));
+    let mut end = 0;
+    for (row, group) in given {
+        kept[end] = (row, group);
+        end += usize::from(looked_at(row as usize));
+    }
+    kept.truncate(end);
+}
+
+fn push<M: Copy>(blocks: &mut Vec<Block<M>>, times: &[i64], masks: &[M], kept: &[(u32, u32)]) {
+    fill(blocks, kept, |&(row, group)| Kept {
+        time: times[row as usize],
+        group,
+        mask: masks[row as usize],
+    });
 }
 
 fn write<M: Copy + Into<u64>>(
     blocks: &[Block<M>],
     to: &mut impl std::io::Write,
 ) -> std::io::Result<()> {
-    let rows: usize = blocks.iter().map(|block| block.masks.len()).sum();
+    let rows: usize = blocks.iter().map(Vec::len).sum();
     to.write_all(&(rows as u64).to_le_bytes())?;
-    for block in blocks {
-        for ((group, time), mask) in block.groups.iter().zip(&block.times).zip(&block.masks) {
-            let mask: u64 = (*mask).into();
-            to.write_all(&group.to_le_bytes())?;
-            to.write_all(&time.to_le_bytes())?;
-            to.write_all(&mask.to_le_bytes())?;
-        }
+    for Kept { time, group, mask } in blocks.iter().flatten() {
+        let mask: u64 = (*mask).into();
+        to.write_all(&group.to_le_bytes())?;
+        to.write_all(&time.to_le_bytes())?;
+        to.write_all(&mask.to_le_bytes())?;
     }
     Ok(())
 }
 
 fn append<M: Copy>(blocks: &mut Vec<Block<M>>, others: &mut Vec<Block<M>>, groups: &[u32]) {
-    let mut to = block(blocks);
     for other in others.iter() {
-        for ((group, time), mask) in other.groups.iter().zip(&other.times).zip(&other.masks) {
-            if to.masks.len() == BLOCK_ROWS {
-                to = block(blocks);
-            }
-            to.push(groups[*group as usize], *time, *mask);
-        }
+        fill(blocks, other, |kept| Kept {
+            group: groups[kept.group as usize],
+            ..*kept
+        });
     }
     // Room for the next rows: asking for it again would cost more than taking them.
     others.truncate(1);
-    if let Some(first) = others.first_mut() {
-        first.groups.clear();
-        first.times.clear();
-        first.masks.clear();
-    }
+    others.iter_mut().for_each(Vec::clear);
 }
 
 /// Deals the rows out to their groups, each in the order of time.
 fn dealt<M: Copy + Default>(blocks: Vec<Block<M>>, groups: usize) -> (Vec<(i64, M)>, Vec<usize>) {
     let mut offsets = vec![0_usize; groups + 1];
-    for group in blocks.iter().flat_map(|block| &block.groups) {
-        offsets[*group as usize + 1] += 1;
+    for kept in blocks.iter().flatten() {
+        offsets[kept.group as usize + 1] += 1;
     }
     for group in 0..groups {
         offsets[group + 1] += offsets[group];
@@ -259,9 +252,9 @@ fn dealt<M: Copy + Default>(blocks: Vec<Block<M>>, groups: usize) -> (Vec<(i64, 
     let mut next = offsets.clone();
     let mut rows = vec![(0, M::default()); offsets[groups]];
     for block in blocks {
-        for ((group, time), mask) in block.groups.iter().zip(&block.times).zip(&block.masks) {
-            let at = &mut next[*group as usize];
-            rows[*at] = (*time, *mask);
+        for Kept { time, group, mask } in block {
+            let at = &mut next[group as usize];
+            rows[*at] = (time, mask);
             *at += 1;
         }
     }

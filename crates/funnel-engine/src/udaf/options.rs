@@ -1,10 +1,13 @@
 //! The options of a call: `named_struct('entry', 'first', 'max_gap', make_array(INTERVAL '10 minutes'), …)`.
-//! Keys that are left out, or NULL, have their defaults.
+//! Keys that are left out, or NULL, have their defaults. Those of excluded rows and of steps that may be
+//! missing are read in `options/parts.rs`.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use funnel_match::{Bound, Count, Entry, Options, Reuse};
+
+mod parts;
 
 use super::answer::Answer;
 use super::axis::Axis;
@@ -12,7 +15,11 @@ use super::call::window_of;
 
 pub(super) const AS_OF: &str = "as_of";
 pub(super) const COUNT: &str = "count";
-const KEYS: [&str; 6] = ["entry", COUNT, "max_gap", "reuse", "bound", AS_OF];
+pub(super) const EXCLUDE: &str = "exclude";
+const OPTIONAL: &str = "optional";
+const KEYS: [&str; 8] = [
+    "entry", COUNT, "max_gap", "reuse", "bound", AS_OF, EXCLUDE, OPTIONAL,
+];
 
 const ENTRIES: &[(&str, Entry)] = &[
     ("latest", Entry::Latest),
@@ -76,23 +83,23 @@ fn check_type(function: &str, axis: Axis, field: &Field) -> Result<()> {
     };
     match (field.name().as_str(), field.data_type()) {
         (_, DataType::Null) => Ok(()),
-        ("max_gap", list) => {
-            let length = match list {
-                DataType::List(item)
-                | DataType::LargeList(item)
-                | DataType::FixedSizeList(item, _) => Some(item.data_type()),
-                _ => None,
-            };
-            match length {
-                Some(DataType::Null) => Ok(()),
-                Some(length) if length.is_integer() && axis.is_integer() => Ok(()),
-                Some(DataType::Interval(_) | DataType::Duration(_)) if !axis.is_integer() => Ok(()),
-                _ if axis.is_integer() => must(
-                    "a list of whole numbers in the unit of `time`, such as make_array(600, NULL)",
-                ),
-                _ => must("a list of intervals, such as make_array(INTERVAL '10 minutes', NULL)"),
+        (EXCLUDE, list) => match parts::is_list_of_exclusions(list) {
+            true => Ok(()),
+            false => must(parts::EXCLUDE_MUST),
+        },
+        (OPTIONAL, list) => match parts::item(list).is_some_and(DataType::is_integer) {
+            true => Ok(()),
+            false => must(parts::OPTIONAL_MUST),
+        },
+        ("max_gap", list) => match parts::item(list) {
+            Some(DataType::Null) => Ok(()),
+            Some(length) if length.is_integer() && axis.is_integer() => Ok(()),
+            Some(DataType::Interval(_) | DataType::Duration(_)) if !axis.is_integer() => Ok(()),
+            _ if axis.is_integer() => {
+                must("a list of whole numbers in the unit of `time`, such as make_array(600, NULL)")
             }
-        }
+            _ => must("a list of intervals, such as make_array(INTERVAL '10 minutes', NULL)"),
+        },
         (AS_OF, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64)
             if !axis.is_integer() =>
         {
@@ -130,6 +137,8 @@ pub(super) fn options_of(answer: Answer, axis: Axis, value: &ScalarValue) -> Res
             "bound" => options.bound = choice(function, key, &value, BOUNDS)?,
             "max_gap" => options.max_gap = max_gap(function, axis, column)?,
             AS_OF => options.as_of = Some(as_of(axis, &value)?),
+            EXCLUDE => options.exclusions = parts::exclusions(function, column)?,
+            OPTIONAL => options.optional = parts::optional(function, column)?,
             _ => return internal_err!("option `{key}` was not refused"),
         }
     }
@@ -158,11 +167,7 @@ fn choice<T: Copy>(
 }
 
 fn max_gap(function: &str, axis: Axis, list: &ArrayRef) -> Result<Vec<Option<u64>>> {
-    let lengths = match list.data_type() {
-        DataType::LargeList(_) => list.as_list::<i64>().value(0),
-        DataType::FixedSizeList(_, _) => list.as_fixed_size_list().value(0),
-        _ => list.as_list::<i32>().value(0),
-    };
+    let lengths = parts::items(list);
     let written = match axis.is_integer() {
         true => DataType::Int64,
         false => DataType::Interval(IntervalUnit::MonthDayNano),

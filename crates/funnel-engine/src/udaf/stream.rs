@@ -74,8 +74,9 @@ impl StreamCall {
         self.answer
     }
 
-    pub(super) fn steps(&self) -> usize {
-        self.call.spec.steps()
+    /// How many conditions there are: those of the steps, then those of option `exclude`.
+    pub(super) fn conditions(&self) -> usize {
+        self.arguments.len().saturating_sub(self.call.time + 1)
     }
 
     /// Do rows that satisfy no step matter?

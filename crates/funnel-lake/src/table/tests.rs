@@ -57,6 +57,19 @@ async fn after_a_checkpoint_everything_is_as_before() {
     assert_eq!(again.events().checkpoint_if_due(2).await.unwrap(), Some(11));
 }
 
+#[tokio::test]
+async fn a_log_that_lost_its_newest_entry_is_an_error() {
+    let lake = TestLake::new().await;
+    fill(&lake.lake, 3).await;
+    let newest = lake.lake.events().load().await.unwrap().version();
+    let entry = lake.path(&format!("events/_delta_log/{newest:020}.json"));
+    std::fs::remove_file(entry).unwrap();
+
+    let error = lake.lake.events().load().await.unwrap_err().to_string();
+    let said = format!("version {newest} was read before and is gone");
+    assert!(error.contains(&said), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_that_fails_harms_nothing_and_is_due_again() {
     let lake = TestLake::new().await;

@@ -1,5 +1,6 @@
 //! Tables by path: a Parquet file, a directory of Parquet files, a Delta table.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
-use datafusion::prelude::SessionContext;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::prelude::{SessionContext, col, lit};
 
 use crate::error::{QueryError, Result};
 
@@ -35,6 +38,20 @@ pub(super) async fn open(
     parquet(ctx, local)
         .await
         .map_err(|source| QueryError::query(format!("could not read table `{name}`"), source))
+}
+
+/// The rows of `events` that belong to one of these accounts.
+pub(super) fn of_accounts(
+    events: Arc<dyn TableProvider>,
+    accounts: &BTreeSet<String>,
+) -> Result<Arc<dyn TableProvider>> {
+    let own = accounts.iter().map(|account| lit(account.as_str()));
+    let own = col("account_id").in_list(own.collect(), false);
+    let plan = LogicalPlanBuilder::scan("events", provider_as_source(events), None)
+        .and_then(|rows| rows.filter(own))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|source| QueryError::query("could not plan the table `events`", source))?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 async fn parquet(

@@ -22,7 +22,7 @@ use crate::exec::{FunnelParts, runs};
 pub(super) const PARTITIONS: usize = 256;
 /// Rows of a reader that wait before a partition takes them: more than its table has cache lines, so
 /// that each line is fetched less than once a row.
-const WAITING_ROWS: usize = 16 * 1024;
+const WAITING_ROWS: usize = 32 * 1024;
 
 const PARTITION_SHIFT: u32 = u64::BITS - PARTITIONS.trailing_zeros();
 

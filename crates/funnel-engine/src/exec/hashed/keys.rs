@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
 
+use super::spill::Bytes;
 use super::table::Table;
 
 /// How the keys of a `GROUP BY` become bytes.
@@ -97,12 +98,39 @@ impl Codec {
 }
 
 impl Encoded {
-    /// The key of a row; none if it is null and is not encoded otherwise.
-    pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
+    /// Appends the keys of these rows to `keys`, and to `nulls` the numbers of those that are null and
+    /// not encoded otherwise.
+    pub(super) fn append(
+        &self,
+        rows: &[u32],
+        keys: &mut Bytes,
+        nulls: &mut Vec<u32>,
+    ) -> Result<()> {
+        let rows = rows.iter().map(|row| *row as usize);
         match self {
-            Self::Text(texts) => texts.is_valid(row).then(|| texts.value(row).as_bytes()),
-            Self::Binary(bytes) => bytes.is_valid(row).then(|| bytes.value(row)),
-            Self::Rows(rows) => Some(rows.row(row).data()),
+            Self::Text(texts) if texts.null_count() == 0 => {
+                keys.extend(rows.map(|row| texts.value(row).as_bytes()))
+            }
+            Self::Binary(bytes) if bytes.null_count() == 0 => {
+                keys.extend(rows.map(|row| bytes.value(row)))
+            }
+            Self::Rows(encoded) => keys.extend(rows.map(|row| encoded.row(row).data())),
+            Self::Text(texts) => rows.into_iter().try_for_each(|row| {
+                let key = texts.is_valid(row).then(|| texts.value(row).as_bytes());
+                append_one(key, keys, nulls)
+            }),
+            Self::Binary(bytes) => rows.into_iter().try_for_each(|row| {
+                let key = bytes.is_valid(row).then(|| bytes.value(row));
+                append_one(key, keys, nulls)
+            }),
         }
     }
+}
+
+fn append_one(key: Option<&[u8]>, keys: &mut Bytes, nulls: &mut Vec<u32>) -> Result<()> {
+    let number = keys.push(key.unwrap_or_default())?;
+    if key.is_none() {
+        nulls.push(number);
+    }
+    Ok(())
 }

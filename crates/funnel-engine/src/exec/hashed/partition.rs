@@ -1,6 +1,5 @@
 //! One part of the keys, chosen by their hash, with all their rows.
 
-use std::hint::black_box;
 use std::io::Write;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -12,12 +11,9 @@ use datafusion::execution::spill_file::SpillFile;
 use futures::StreamExt;
 
 use super::keys::{Codec, Encoded};
-use super::spill::{Bytes, read_keys, too_many_groups, write_keys};
+use super::spill::{Bytes, read_keys, write_keys};
 use super::table::Table;
 use crate::udaf::{Batch, Gathered, StreamCall};
-
-/// Rows whose slots and keys are fetched together: they fit the nearest cache.
-const TOUCHED_ROWS: usize = 128;
 
 #[derive(Default)]
 pub(super) struct Partition {
@@ -74,17 +70,11 @@ impl Waiting {
             self.rows = calls.iter().map(Gathered::new).collect();
         }
         self.positions.clear();
-        for row in rows {
-            let row = *row as usize;
-            let key = input.keys.get(row);
-            let at = self.keys.push(key.unwrap_or_default());
-            let at = at.ok_or_else(too_many_groups)?;
-            if key.is_none() {
-                self.nulls.push(at);
-            }
-            self.hashes.push(input.hashes[row] as u32);
-            self.positions.push(at);
-        }
+        let hashes = rows.iter().map(|row| input.hashes[*row as usize] as u32);
+        self.hashes.extend(hashes);
+        let first = self.keys.len() as u32; // Counted in 32 bits.
+        input.keys.append(rows, &mut self.keys, &mut self.nulls)?;
+        self.positions.extend(first..self.keys.len() as u32);
         for (kept, batch) in self.rows.iter_mut().zip(input.batches) {
             kept.push(batch, rows, &self.positions);
         }
@@ -109,18 +99,15 @@ impl Partition {
         if self.rows.is_empty() {
             self.rows = calls.iter().map(Gathered::new).collect();
         }
-        let mut nulls = waiting.nulls.iter().peekable();
         self.numbers.clear();
-        let mut at = 0;
-        for hashes in waiting.hashes.chunks(TOUCHED_ROWS) {
-            black_box(self.table.touch(hashes));
-            for hash in hashes {
-                let is_null = nulls.next_if_eq(&&at).is_some();
-                let key = (!is_null).then(|| waiting.keys.get(at));
-                self.numbers.push(self.table.number(*hash, key)?);
-                at += 1;
-            }
-        }
+        let (keys, nulls) = (&waiting.keys, &waiting.nulls);
+        let key = |at: usize| {
+            let at = at as u32; // Counted in 32 bits.
+            let is_null = !nulls.is_empty() && nulls.binary_search(&at).is_ok();
+            (!is_null).then(|| keys.get(at))
+        };
+        self.table
+            .numbers(&waiting.hashes, key, &mut self.numbers)?;
         for (kept, rows) in self.rows.iter_mut().zip(&mut waiting.rows) {
             kept.append(rows, &self.numbers);
         }

@@ -19,25 +19,84 @@ pub(super) struct Bytes {
     ends: Vec<u32>,
 }
 
+/// Bytes that are copied or compared in one instruction.
+const PIECE: usize = size_of::<u128>();
+
 impl Bytes {
-    /// The number of the new string; none if no more can be counted.
-    pub(super) fn push(&mut self, value: &[u8]) -> Option<u32> {
+    /// The number of the new string.
+    ///
+    /// # Errors
+    /// It cannot be counted in 32 bits, or all of them have more than 2 GiB.
+    pub(super) fn push(&mut self, value: &[u8]) -> Result<u32> {
         let number = self.count;
-        self.count = number.checked_add(2)? - 1; // One more is still a number.
-        i32::try_from(self.bytes.len() + value.len()).ok()?; // Arrow counts bytes so.
+        self.count_in(1, value.len())?;
         if number == 0 {
             self.length = value.len();
         } else if self.ends.is_empty() && value.len() != self.length {
-            let length = u32::try_from(self.length).ok()?;
-            self.ends = (1..=number).map(|number| number * length).collect();
+            // All were equally long so far, so that their ends are known to fit.
+            self.ends = (1..=number)
+                .map(|number| number * self.length as u32)
+                .collect();
         }
         self.bytes.extend_from_slice(value);
         if !self.ends.is_empty() {
-            self.ends.push(u32::try_from(self.bytes.len()).ok()?);
+            self.ends.push(self.bytes.len() as u32); // Below 2 GiB.
         }
-        Some(number)
+        Ok(number)
     }
 
+    /// Appends `values`, in turn.
+    ///
+    /// # Errors
+    /// As with `push`.
+    pub(super) fn extend<'a>(
+        &mut self,
+        mut values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    ) -> Result<()> {
+        if self.count == 0 {
+            self.length = values.clone().next().map_or(0, <[u8]>::len);
+        }
+        let length = self.length;
+        if !self.ends.is_empty() || length == 0 || values.clone().any(|value| value.len() != length)
+        {
+            return values.try_for_each(|value| self.push(value).map(drop));
+        }
+        let begin = self.bytes.len();
+        self.count_in(values.len(), values.len() * length)?;
+        self.bytes.resize(begin + values.len() * length, 0);
+        let places = self.bytes[begin..].chunks_exact_mut(length);
+        if (PIECE..=2 * PIECE).contains(&length) {
+            for (place, value) in places.zip(values) {
+                // Two pieces of a known length, which may overlap: see `same`.
+                if let (Some(place), Some(value)) = (place.first_chunk_mut(), value.first_chunk()) {
+                    *place = *value as [u8; PIECE];
+                }
+                if let (Some(place), Some(value)) = (place.last_chunk_mut(), value.last_chunk()) {
+                    *place = *value as [u8; PIECE];
+                }
+            }
+        } else {
+            for (place, value) in places.zip(values) {
+                place.copy_from_slice(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts `more` strings of `bytes` bytes together. One more than there are is still a number.
+    fn count_in(&mut self, more: usize, bytes: usize) -> Result<()> {
+        let count = u32::try_from(more)
+            .ok()
+            .and_then(|more| self.count.checked_add(more))
+            .filter(|count| *count < u32::MAX - 1)
+            .ok_or_else(too_many_groups)?;
+        // Arrow counts bytes so.
+        i32::try_from(self.bytes.len() + bytes).map_err(|_| too_many_groups())?;
+        self.count = count;
+        Ok(())
+    }
+
+    #[inline]
     pub(super) fn get(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let range = if self.ends.is_empty() {
@@ -49,14 +108,11 @@ impl Bytes {
         self.bytes.get(range).unwrap_or_default()
     }
 
-    /// 0 for the last of them, if it is empty.
-    pub(super) fn first_byte(&self, number: u32) -> u8 {
-        let number = number as usize;
-        let begin = match number.checked_sub(1) {
-            Some(before) if !self.ends.is_empty() => self.ends[before] as usize,
-            _ => number * self.length,
-        };
-        self.bytes.get(begin).copied().unwrap_or_default()
+    /// Bytes of the two ends of a string, which may lie in different cache lines; what they are means
+    /// nothing.
+    pub(super) fn touch(&self, number: u32) -> u8 {
+        let value = self.get(number);
+        value.first().copied().unwrap_or_default() ^ value.last().copied().unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,6 +129,23 @@ impl Bytes {
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
+    }
+}
+
+/// Are these the same? Most keys are ids of 16 to 32 bytes: those are compared here, in two pieces that
+/// may overlap, without the call that other lengths need.
+#[inline]
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let ends = |value: &[u8]| {
+        let ends = (value.first_chunk::<PIECE>()?, value.last_chunk::<PIECE>()?);
+        Some((u128::from_ne_bytes(*ends.0), u128::from_ne_bytes(*ends.1)))
+    };
+    match (ends(left), ends(right)) {
+        (Some(left_ends), Some(right_ends)) if left.len() <= 2 * PIECE => left_ends == right_ends,
+        _ => left == right,
     }
 }
 
@@ -118,4 +191,52 @@ pub(super) fn too_many_groups() -> DataFusionError {
     DataFusionError::ResourcesExhausted(
         "the keys of a funnel take more than 2 GiB in one of its partitions".to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn many_at_once_are_the_same_as_one_after_the_other(
+            lengths in prop::collection::vec(prop::sample::select(vec![0_usize, 7, 15, 16, 22, 32, 33]), 1..3),
+            counts in prop::collection::vec(0_usize..9, 1..5),
+        ) {
+            let mut text = 0_u8;
+            let (mut together, mut alone) = (Bytes::default(), Bytes::default());
+            for (index, count) in counts.into_iter().enumerate() {
+                let length = lengths[index % lengths.len()];
+                let values: Vec<Vec<u8>> = (0..count)
+                    .map(|_| (0..length).map(|_| { text = text.wrapping_add(1); text }).collect())
+                    .collect();
+                together.extend(values.iter().map(Vec::as_slice)).unwrap();
+                for value in &values {
+                    alone.push(value).unwrap();
+                }
+            }
+            prop_assert_eq!(together.len(), alone.len());
+            for number in 0..alone.len() as u32 {
+                prop_assert!(same(together.get(number), alone.get(number)));
+                prop_assert_eq!(together.get(number), alone.get(number));
+            }
+        }
+
+        #[test]
+        fn the_same_are_those_that_are_equal(
+            left in prop::collection::vec(0_u8..2, 0..40),
+            at in 0_usize..40,
+        ) {
+            let mut right = left.clone();
+            prop_assert!(same(&left, &right));
+            if let Some(byte) = right.get_mut(at) {
+                *byte ^= 2;
+                prop_assert!(!same(&left, &right));
+            }
+            right.push(0);
+            prop_assert!(!same(&left, &right));
+        }
+    }
 }

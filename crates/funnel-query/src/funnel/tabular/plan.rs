@@ -6,6 +6,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Utc};
 use datafusion::error::Result as PlanResult;
+use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
@@ -128,11 +129,7 @@ async fn plan_rows(ctx: &SessionContext, funnel: &TableFunnel, only: Option<&str
     let names = columns.iter().map(|column| column.qualified_name().1);
     let mut order: Vec<Expr> = names.map(ident).collect();
     for (index, sql) in funnel.breakdown.by.iter().enumerate() {
-        columns.push(
-            parser
-                .expression("breakdown.by", sql)?
-                .alias(format!("by_{index}")),
-        );
+        columns.push(parser.breakdown(sql)?.alias(format!("by_{index}")));
     }
     columns.push(time.alias("time"));
     order.push(ident("time"));
@@ -263,6 +260,19 @@ impl Parser<'_> {
             .with_source(source)
         })?;
         Ok((value, found))
+    }
+
+    /// The first or last row with a value names the group; an empty text is none there.
+    fn breakdown(&self, sql: &str) -> Result<Expr> {
+        let (value, found) = self.data_type("breakdown.by", sql)?;
+        let by_value = matches!(
+            self.funnel.breakdown.attribution,
+            Touch::First | Touch::Last
+        );
+        Ok(match by_value && found.is_string() {
+            true => nullif(value, lit("")),
+            false => value,
+        })
     }
 
     fn predicate(&self, key: &str, sql: &str) -> Result<Expr> {

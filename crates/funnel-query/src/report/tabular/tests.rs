@@ -189,6 +189,18 @@ async fn the_attribution_chooses_the_row_that_names_the_group() {
 }
 
 #[tokio::test]
+async fn an_empty_text_names_no_group_where_another_row_does() {
+    let table = VISITS.replace("'web'", "''");
+    for attribution in ["first", "last"] {
+        let text = format!("{FUNNEL}\n[breakdown]\nby = ['via']\nattribution = '{attribution}'");
+        let funnel = TableFunnel::parse("test.toml", &text).unwrap();
+        let rows = json_of(&report_of(&table, &funnel).await.rows);
+        let groups: Vec<_> = rows.chunks(3).map(|steps| steps[0].get("via")).collect();
+        assert_eq!(groups, [Some(&json!("app")), None], "{attribution}");
+    }
+}
+
+#[tokio::test]
 async fn periods_are_those_of_the_zone_on_both_sides_of_a_change_of_clocks() {
     let table = "CREATE TABLE t AS SELECT u AS \"user\", CAST(at AS TIMESTAMP) AS ts, 'view' AS what, u AS id
       FROM (VALUES ('a', '2024-03-30T22:30:00'), ('b', '2024-03-30T23:30:00'),

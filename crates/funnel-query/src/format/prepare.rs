@@ -12,8 +12,10 @@ use super::TIMESTAMP_FORMAT;
 
 /// What becomes of lists, structs and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nested {
+pub enum Nested {
+    /// They become their JSON as text.
     AsJsonText,
+    /// They stay.
     Keep,
     /// Keep, and write as text what Parquet has no type for.
     KeepForParquet,
@@ -21,7 +23,7 @@ pub(super) enum Nested {
 
 /// Brings batches of one schema into the form that is written.
 #[derive(Debug)]
-pub(super) struct Prepare {
+pub struct Prepare {
     schema: SchemaRef,
     columns: Vec<Column>,
 }
@@ -34,7 +36,8 @@ enum Column {
 }
 
 impl Prepare {
-    pub(super) fn new(schema: &SchemaRef, nested: Nested) -> Self {
+    /// How batches of `schema` are brought into it.
+    pub fn new(schema: &SchemaRef, nested: Nested) -> Self {
         let columns: Vec<_> = schema
             .fields()
             .iter()
@@ -57,11 +60,15 @@ impl Prepare {
     }
 
     /// The schema of the prepared batches.
-    pub(super) fn schema(&self) -> &SchemaRef {
+    pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    /// A batch in this form.
+    ///
+    /// # Errors
+    /// When a value has no place in the other type.
+    pub fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let columns = self
             .columns
             .iter()

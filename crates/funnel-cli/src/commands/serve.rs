@@ -1,0 +1,124 @@
+//! `funnel serve`: the HTTP API and the web page.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use funnel_server::{Access, Limits, NewToken, Server, ServerConfig, ServerError};
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Context, open_lake, query_options};
+use super::signals::Signals;
+use crate::args::ServeArgs;
+use crate::error::{CliError, Result};
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::{Origin, Overrides, Settings};
+
+pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
+    if let Some(name) = &args.new_token {
+        return new_token(name);
+    }
+    if args.openapi {
+        output::print(&format!("{}\n", Server::openapi()))?;
+        return Ok(Exit::Done);
+    }
+    let settings = context.settings_with(overrides(args))?;
+    let lake = open_lake(&settings).await?;
+    let mut signals = Signals::new()?;
+    let server = Server::bind(lake, query_options(&settings)?, config(&settings)?).await?;
+    output::note(&format!(
+        "http://{}  the page; the API is described at /api/v1/openapi.json",
+        server.address()
+    ));
+    let stop = CancellationToken::new();
+    let serving = server.serve(stop.clone());
+    tokio::pin!(serving);
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            ended = &mut serving => {
+                ended.map_err(|error| CliError::failed("the server ended").because(error))?;
+                return Ok(Exit::Done);
+            }
+            exit = signals.next() => {
+                if stopped {
+                    return Ok(exit);
+                }
+                output::note("stopping after the requests that run; a second signal stops at once");
+                stopped = true;
+                stop.cancel();
+            }
+        }
+    }
+}
+
+/// Prints a token, and what the file of tokens must have of it.
+fn new_token(name: &str) -> Result<Exit> {
+    let token = NewToken::random();
+    output::note(&format!(
+        "give this token to {name}; it is kept nowhere and cannot be shown again:\n\n  {}\n\n\
+         add this to the file that `serve.tokens` names:\n",
+        token.secret
+    ));
+    let name = toml::Value::String(name.to_owned());
+    output::print(&format!(
+        "[[token]]\nname = {name}\nhash = \"{}\"\nrole = \"reader\"\n",
+        token.hash
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn config(settings: &Settings) -> Result<ServerConfig> {
+    let defaults = Limits::default();
+    let count = |path| settings.count(path).and_then(|n| usize::try_from(n).ok());
+    let size = |path| settings.size(path).and_then(|n| usize::try_from(n).ok());
+    Ok(ServerConfig {
+        listen: listen(settings)?,
+        access: match settings.text("serve.tokens") {
+            Some(path) => Access::from_file(Path::new(path))?,
+            None => Access::default(),
+        },
+        refresh: settings
+            .span("serve.refresh")
+            .unwrap_or(Duration::from_secs(10)),
+        limits: Limits {
+            queries: count("serve.queries").unwrap_or(defaults.queries),
+            time: settings.span("serve.query_time").unwrap_or(defaults.time),
+            answer_bytes: size("serve.answer_size").unwrap_or(defaults.answer_bytes),
+            ..defaults
+        },
+    })
+}
+
+fn listen(settings: &Settings) -> Result<SocketAddr> {
+    let text = settings.text("serve.listen").unwrap_or_default();
+    text.parse().map_err(|_| {
+        CliError::config(format!(
+            "`serve.listen` is `{text}`, so there is nothing to serve"
+        ))
+        .hint("write an address and a port, such as 127.0.0.1:8088")
+    })
+}
+
+fn overrides(args: &ServeArgs) -> Overrides {
+    let listen = args.listen.map(|address| address.to_string());
+    let tokens = args.tokens.as_ref().map(|path| path.display().to_string());
+    let values = [
+        ("serve.listen", listen, Origin::Flag("--listen")),
+        ("serve.tokens", tokens, Origin::Flag("--tokens")),
+    ];
+    let values = values
+        .into_iter()
+        .filter_map(|(path, value, origin)| Some((path, value?, origin)));
+    Overrides {
+        config: None,
+        values: values.collect(),
+    }
+}
+
+impl From<ServerError> for CliError {
+    fn from(error: ServerError) -> Self {
+        super::context::wrap(Exit::Config, error)
+    }
+}

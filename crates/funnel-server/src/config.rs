@@ -1,0 +1,43 @@
+//! What a server has to know.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::access::Access;
+
+/// How a server is run.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where it listens; an address of this machine only ([`Server::bind`](crate::Server::bind)).
+    pub listen: SocketAddr,
+    /// Who may ask.
+    pub access: Access,
+    /// How old an answer may be: the lake is looked at again after this time.
+    pub refresh: Duration,
+    /// What queries may take.
+    pub limits: Limits,
+}
+
+/// What queries may take, all together and each.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Queries that run at the same time; others wait.
+    pub queries: usize,
+    /// How long a query may wait and run.
+    pub time: Duration,
+    /// Bytes of one answer.
+    pub answer_bytes: usize,
+    /// Bytes of one request.
+    pub request_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queries: 4,
+            time: Duration::from_secs(60),
+            answer_bytes: 64 << 20,
+            request_bytes: 64 << 10,
+        }
+    }
+}

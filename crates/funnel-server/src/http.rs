@@ -1,0 +1,212 @@
+//! Routes, and what every request goes through: an id, a token, headers.
+
+mod answer;
+mod extract;
+mod funnels;
+mod page;
+mod people;
+pub(crate) mod problem;
+mod queries;
+mod question;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::App;
+use crate::access::Caller;
+use crate::snapshots::Snapshot;
+use problem::{Problem, REQUEST_ID};
+
+/// No script but our own files, nothing from elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The page at `/`, the API below `/api/v1`.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (api, document) = api().split_for_parts();
+    let document = Arc::new(document);
+    let api = api
+        .route(
+            "/api/v1/openapi.json",
+            get(move || async move { Json((*document).clone()) }),
+        )
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            with_caller,
+        ));
+    let limit = app.limits.request_bytes;
+    api.route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(status::ready))
+        .route("/", get(page::index))
+        .route("/{*path}", get(page::other))
+        .layer(CompressionLayer::new())
+        .layer(RequestBodyLimitLayer::new(limit))
+        .layer(middleware::from_fn(with_headers))
+        .with_state(app)
+}
+
+/// The description of the API.
+pub(crate) fn document() -> OpenApi {
+    api().split_for_parts().1
+}
+
+fn api() -> OpenApiRouter<Arc<App>> {
+    let info = InfoBuilder::new()
+        .title("Engagement funnel")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Funnels over the lake: counts, losses and their reasons, the people behind them. Errors \
+             are `application/problem+json`. Times are RFC 3339 in UTC.",
+        ))
+        .build();
+    let mut components = Components::new();
+    components.add_security_scheme(
+        "token",
+        SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+    );
+    let document = OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build();
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(status::status))
+        .routes(routes!(funnels::list))
+        .routes(routes!(funnels::report))
+        .routes(routes!(funnels::availability))
+        .routes(routes!(funnels::sql))
+        .routes(routes!(people::keys))
+        .routes(routes!(people::losses))
+        .routes(routes!(people::trend))
+        .routes(routes!(people::explain))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::run))
+        .routes(routes!(queries::sql))
+}
+
+/// Names the request, and says of every answer what a browser may do with it.
+async fn with_headers(request: Request, next: Next) -> Response {
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).await;
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-request-id", id);
+    }
+    response
+}
+
+/// Lets in who is known.
+async fn with_caller(
+    State(app): State<Arc<App>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if app.failures.is_refused(address.ip()) {
+        return Problem::too_many_failures().into_response();
+    }
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let Some(caller) = app.access.caller(authorization) else {
+        if authorization.is_some() {
+            app.failures.count(address.ip());
+        }
+        return Problem::unknown_caller().into_response();
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Does the asker have the answer with this tag?
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH);
+    let known = known.and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| {
+        known.split(',').any(|known| {
+            let known = known.trim();
+            known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
+        })
+    })
+}
+
+/// A question to one state of the lake. Its answer has a tag, made of the state, of who asks and of what is asked, so
+/// that a question whose answer is known is not asked again.
+struct Asked {
+    snapshot: Snapshot,
+    tag: String,
+}
+
+impl Asked {
+    async fn new(
+        app: &App,
+        caller: &Caller,
+        headers: &HeaderMap,
+        uri: &str,
+    ) -> Result<Self, Problem> {
+        let snapshot = app.snapshots.get(&caller.sight).await?;
+        let accept = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+        let mut hash = blake3::Hasher::new();
+        let state = format!(
+            "{}\n{}\n{:?}\n{uri}\n",
+            snapshot.version,
+            snapshot.session.as_of(),
+            caller.sight
+        );
+        hash.update(state.as_bytes());
+        hash.update(accept.unwrap_or_default());
+        let hash = hash.finalize().to_hex();
+        Ok(Self {
+            snapshot,
+            tag: format!("W/\"{}\"", hash.get(..32).unwrap_or(&hash)),
+        })
+    }
+
+    /// `answer` with its tag, or that it is known; `query` runs only if it is not.
+    async fn answer(
+        self,
+        app: &App,
+        headers: &HeaderMap,
+        query: impl Future<Output = Result<Response, Problem>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let mut response = if is_known(headers, &self.tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            app.runner.run(query).await?
+        };
+        let out = response.headers_mut();
+        out.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        );
+        out.insert(
+            header::VARY,
+            HeaderValue::from_static("accept, authorization"),
+        );
+        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
+            out.insert(header::ETAG, tag);
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,215 @@
+//! Funnels: which there are, and what they count.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use funnel_query::format::RowFormat;
+use funnel_query::funnel::{FunnelDefinition, Unit};
+use funnel_query::report;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::extract::Params;
+use super::problem::Problem;
+use super::question::{Question, definition};
+use super::{Asked, answer};
+use crate::App;
+use crate::access::Caller;
+
+/// How old an agent state may be to be believed, where nobody says otherwise: LivePerson refreshes a button every 120 s.
+const STALE_AFTER: Duration = Duration::from_secs(120);
+
+/// A funnel that can be asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Funnel {
+    name: String,
+    question: String,
+    /// What it counts.
+    #[schema(value_type = String)]
+    unit: Unit,
+    mode: String,
+    /// `null`: unbounded.
+    window_seconds: Option<i64>,
+    /// Changes when the definition does.
+    definition_hash: String,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Step {
+    name: String,
+    title: String,
+    /// May be missing.
+    optional: bool,
+}
+
+#[utoipa::path(get, path = "/api/v1/funnels", tag = "funnels", security(("token" = [])),
+    responses((status = 200, body = Vec<Funnel>), (status = "4XX", body = Problem)))]
+pub(super) async fn list() -> Result<Response, Problem> {
+    let funnels = FunnelDefinition::names().into_iter().map(|name| {
+        let funnel = definition(name)?;
+        let steps = funnel.steps.iter().map(|step| Step {
+            name: step.name.clone(),
+            title: step.title.clone(),
+            optional: step.optional,
+        });
+        Ok(Funnel {
+            name: funnel.name.clone(),
+            question: funnel.question.clone(),
+            unit: funnel.unit,
+            mode: funnel.mode.to_string(),
+            window_seconds: funnel.windows.of(funnel.unit).seconds(),
+            definition_hash: funnel.hash.clone(),
+            steps: steps.collect(),
+        })
+    });
+    let funnels: Vec<Funnel> = funnels.collect::<Result<_, Problem>>()?;
+    Ok(Json(funnels).into_response())
+}
+
+/// What a funnel counts.
+#[derive(Debug, Serialize, ToSchema)]
+struct Report {
+    /// What was asked, and what the answer rests on.
+    #[schema(value_type = Object)]
+    header: report::Header,
+    /// One row per breakdown value and step, with the columns of `funnel report`.
+    #[schema(value_type = Vec<Object>)]
+    rows: Box<RawValue>,
+    /// What became of the offers of these days.
+    #[schema(value_type = Vec<Object>)]
+    outcomes: Box<RawValue>,
+}
+
+#[utoipa::path(get, path = "/api/v1/funnels/{name}/report", tag = "funnels", security(("token" = [])),
+    params(("name" = String, Path, description = "The funnel"), Question),
+    responses((status = 200, body = Report), (status = 304), (status = "4XX", body = Problem)))]
+pub(super) async fn report(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Path(name): Path<String>,
+    Params(question): Params<Question>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = question.request(&name)?;
+    let form = answer::form(question.format.as_deref(), &headers)?;
+    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
+    let session = Arc::clone(&asked.snapshot.session);
+    let query = async move {
+        let found = report::report(&session, request).await?;
+        let schema = found.rows.schema();
+        let rows = std::slice::from_ref(&found.rows);
+        if form != RowFormat::Json {
+            return answer::rows(form, &schema, rows);
+        }
+        let outcomes = std::slice::from_ref(&found.outcomes);
+        let report = Report {
+            rows: answer::json(&schema, rows)?,
+            outcomes: answer::json(&found.outcomes.schema(), outcomes)?,
+            header: found.header,
+        };
+        Ok(Json(report).into_response())
+    };
+    asked.answer(&app, &headers, query).await
+}
+
+/// Rows of one answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Rows {
+    /// One object per row.
+    #[schema(value_type = Vec<Object>)]
+    pub(super) rows: Box<RawValue>,
+}
+
+#[utoipa::path(get, path = "/api/v1/funnels/{name}/availability", tag = "funnels", security(("token" = [])),
+    params(("name" = String, Path, description = "The funnel"), Question),
+    responses((status = 200, body = Rows), (status = 304), (status = "4XX", body = Problem)))]
+pub(super) async fn availability(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Path(name): Path<String>,
+    Params(question): Params<Question>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = question.request(&name)?;
+    let form = answer::form(question.format.as_deref(), &headers)?;
+    let stale_after = match &question.stale_after {
+        Some(text) => seconds(text)?,
+        None => STALE_AFTER,
+    };
+    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
+    let session = Arc::clone(&asked.snapshot.session);
+    let query = async move {
+        let rows = report::availability(&session, &request, stale_after).await?;
+        let (schema, rows) = (rows.schema(), [rows]);
+        if form != RowFormat::Json {
+            return answer::rows(form, &schema, &rows);
+        }
+        let rows = answer::json(&schema, &rows)?;
+        Ok(Json(Rows { rows }).into_response())
+    };
+    asked.answer(&app, &headers, query).await
+}
+
+/// `30s`, `5m`.
+fn seconds(text: &str) -> Result<Duration, Problem> {
+    let unit = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let number = text.trim_end_matches(unit).parse::<u64>();
+    let factor = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    match (number, factor) {
+        (Ok(number), Some(factor)) => Ok(Duration::from_secs(number.saturating_mul(factor))),
+        _ => Err(Problem::wrong(format!(
+            "`stale_after` is a time such as `30s` or `5m`, found `{text}`"
+        ))),
+    }
+}
+
+/// A statement of SQL.
+#[derive(Debug, Serialize, ToSchema)]
+struct Statement {
+    sql: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/funnels/{name}/sql", tag = "funnels", security(("token" = [])),
+    params(("name" = String, Path, description = "The funnel"), Question),
+    responses((status = 200, body = Statement), (status = "4XX", body = Problem)))]
+pub(super) async fn sql(
+    Path(name): Path<String>,
+    Params(question): Params<Question>,
+) -> Result<Response, Problem> {
+    let request = question.request(&name)?;
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut options: Vec<String> = question
+        .options()
+        .map(|(name, value)| format!("'{name}', {}", text(value)))
+        .collect();
+    if !request.by.is_empty() {
+        let by: Vec<String> = request.by.iter().map(|column| text(column)).collect();
+        options.push(format!("'breakdown', make_array({})", by.join(", ")));
+    }
+    let mut sql = format!(
+        "SELECT * FROM funnel({}, DATE '{}', DATE '{}'",
+        text(&name),
+        question.from,
+        question.to
+    );
+    if !options.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ", named_struct({})", options.join(", "));
+    }
+    sql.push(')');
+    Ok(Json(Statement { sql }).into_response())
+}

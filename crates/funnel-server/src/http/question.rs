@@ -1,0 +1,103 @@
+//! The parameters of a question about a funnel.
+
+use chrono::NaiveDate;
+use funnel_query::QueryError;
+use funnel_query::funnel::FunnelDefinition;
+use funnel_query::report::ReportRequest;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::problem::Problem;
+
+/// A question about one funnel over a range of days; what is left out falls back to the definition and the account.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Question {
+    /// The first day, in the account's time zone.
+    #[param(value_type = String, format = Date, example = "2024-03-04")]
+    pub(super) from: NaiveDate,
+    /// The last day.
+    #[param(value_type = String, format = Date, example = "2024-03-10")]
+    pub(super) to: NaiveDate,
+    /// May be left out where there is one account.
+    pub(super) account: Option<String>,
+    /// Dimension columns, separated by commas: each combination of values is counted on its own.
+    pub(super) by: Option<String>,
+    /// A SQL condition over the rows.
+    #[serde(rename = "where")]
+    #[param(rename = "where")]
+    pub(super) condition: Option<String>,
+    /// What is counted: `session`, `offer`, `conversation`, `visitor`.
+    pub(super) unit: Option<String>,
+    /// How steps are matched: `ordered`, `loose`, …
+    pub(super) mode: Option<String>,
+    /// The longest time from the first to the last step, such as `30m`; or `unbounded`.
+    pub(super) window: Option<String>,
+    /// An IANA time zone, instead of the account's.
+    pub(super) timezone: Option<String>,
+    /// Which time says on which day a unit is: `session_start` or `event_time`.
+    pub(super) date_basis: Option<String>,
+    /// Which interaction a conversion counts for: `last,31d`, `first,7d`.
+    pub(super) attribution: Option<String>,
+    /// The form of the answer, instead of the header `Accept`: `json`, `csv`, `ndjson`, `arrow`, `parquet`.
+    pub(super) format: Option<String>,
+    /// The longest age of an agent state that is believed (availability only), such as `30s`.
+    pub(super) stale_after: Option<String>,
+    /// Only units that got exactly so far (keys only).
+    pub(super) level: Option<i32>,
+    /// Only units in this state (keys only): `converted`, `dropped`, `open`.
+    pub(super) state: Option<String>,
+    /// Only units lost for this reason (keys only).
+    pub(super) reason: Option<String>,
+    /// How many keys at most (keys only).
+    pub(super) limit: Option<usize>,
+    /// Keys after this one (keys only): `next` of the answer before.
+    pub(super) after: Option<String>,
+}
+
+impl Question {
+    /// The request to the query layer.
+    pub(super) fn request(&self, name: &str) -> Result<ReportRequest, Problem> {
+        let (from, to) = (self.from, self.to);
+        if from > to {
+            return Err(Problem::wrong(format!(
+                "`from` {from} lies after `to` {to}"
+            )));
+        }
+        let funnel = definition(name)?;
+        let mut request = ReportRequest::new(funnel, from, to);
+        for (option, text) in self.options() {
+            request.set(option, text)?;
+        }
+        let by = self.by.as_deref().unwrap_or_default().split(',');
+        let by = by.map(str::trim).filter(|column| !column.is_empty());
+        request.by = by.map(str::to_owned).collect();
+        Ok(request)
+    }
+
+    /// What is given beside days and breakdown.
+    pub(super) fn options(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let given = [
+            ("account", &self.account),
+            ("where", &self.condition),
+            ("unit", &self.unit),
+            ("mode", &self.mode),
+            ("window", &self.window),
+            ("timezone", &self.timezone),
+            ("date_basis", &self.date_basis),
+            ("attribution", &self.attribution),
+        ];
+        let given = given.into_iter();
+        // An empty value is what a form sends for a field that nobody filled in.
+        given
+            .filter_map(|(name, text)| text.as_deref().map(|text| (name, text)))
+            .filter(|(_, text)| !text.is_empty())
+    }
+}
+
+/// A shipped funnel.
+pub(super) fn definition(name: &str) -> Result<FunnelDefinition, Problem> {
+    FunnelDefinition::shipped(name)
+        .map_err(|error| Problem::not_found(QueryError::from(error).to_string()))
+}

@@ -1,0 +1,83 @@
+//! Runs queries apart from what answers requests: so many at a time, each for so long.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use crate::config::Limits;
+use crate::error::{Result, ServerError};
+use crate::http::problem::{Problem, REQUEST_ID};
+
+/// Threads of their own for queries, so that a long one does not keep requests from being answered.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    /// Taken when it is dropped: a runtime must not wait for its threads on one of another runtime.
+    runtime: Option<Runtime>,
+    permits: Arc<Semaphore>,
+    time: Duration,
+}
+
+impl Runner {
+    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("query")
+            .enable_all()
+            .build()
+            .map_err(|error| ServerError::new("could not start threads").because(error))?;
+        Ok(Self {
+            runtime: Some(runtime),
+            permits: Arc::new(Semaphore::new(limits.queries)),
+            time: limits.time,
+        })
+    }
+
+    /// The answer of `query`. It ends when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Too many others run; it took too long; it failed or panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Some(runtime) = &self.runtime else {
+            return Err(Problem::busy("the server is stopping"));
+        };
+        let deadline = Instant::now() + self.time;
+        let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Problem::busy(
+                "other queries took all the time that this one had to wait; try again later",
+            ));
+        };
+        let id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+        let span = tracing::info_span!("query", request_id = id);
+        let query = async move {
+            let answer = query.await;
+            drop(permit);
+            answer
+        };
+        let task = AbortOnDropHandle::new(runtime.spawn(query.instrument(span)));
+        match timeout_at(deadline, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(failed)) => {
+                tracing::error!(error = %failed, "a query panicked");
+                Err(Problem::internal())
+            }
+            Err(_) => Err(Problem::too_long(self.time)),
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

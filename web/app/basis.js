@@ -1,0 +1,52 @@
+import { h, copy } from "./dom.js";
+import { json, paths } from "./api.js";
+import { num, stamp, NONE } from "./format.js";
+import { rejects } from "./lost.js";
+import { errorBox } from "./errors.js";
+
+// What the numbers rest on: enough to judge them, and to get the same ones again.
+export function basis(status, column) {
+  const { header } = column;
+  const complete = header.completeness || {};
+  const account = status.accounts.find((a) => a.account === header.account);
+  const entry = (title, ...value) => h("div", { class: title === "Completeness" ? "whole" : null }, h("dt", {}, title), h("dd", {}, ...value));
+  return h("div", {},
+    h("dl", { class: "facts" },
+      entry("Complete until", stamp(status.complete_until)),
+      entry("Snapshot", stamp(status.snapshot_at)),
+      entry("Counted as of", stamp(header.as_of)),
+      complete.text && entry("Completeness", complete.text),
+      entry("Events in the account", account ? num(account.events) : NONE),
+      entry("Refused records", account ? num(account.rejects) : NONE),
+      entry("Definition", h("code", {}, `${header.funnel} ${header.definition_hash}`)),
+      entry("Lake", h("code", {}, status.lake)),
+      entry("Version", status.version)),
+    lazy("Why records were refused", async () => rejects((await json(paths.query("rejects_summary"))).rows)));
+}
+
+export function sqlBox(column) {
+  return lazy("The SQL behind these numbers", async () => {
+    const { sql } = await json(paths.sql(column.funnel), column.params);
+    return h("div", { class: "sql" },
+      h("button", { type: "button", class: "quiet", onclick: (e) => copy(sql, e.target) }, "Copy SQL"),
+      h("pre", { tabindex: "0", "aria-label": "SQL" }, h("code", {}, sql)));
+  });
+}
+
+// Asked for only when it is opened: most readers never do.
+export function lazy(title, load) {
+  const body = h("div", {});
+  let asked = false;
+  const open = async (event) => {
+    if (!event.target.open || asked) return;
+    asked = true;
+    body.textContent = "Loading…";
+    try {
+      body.replaceChildren(await load());
+    } catch (error) {
+      asked = false;
+      body.replaceChildren(errorBox(error));
+    }
+  };
+  return h("details", { ontoggle: open }, h("summary", {}, title), body);
+}

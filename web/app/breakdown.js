@@ -1,0 +1,70 @@
+import { h } from "./dom.js";
+import { num, pct } from "./format.js";
+import { follow, href, read, set } from "./state.js";
+import { valueWords, units } from "./words.js";
+import { table } from "./table.js";
+
+const FEW = 30;
+const SHOWN = 20;
+
+export function breakdown(report, columns) {
+  const segments = bySegment(report.rows, columns);
+  if (!segments.length) return h("p", { class: "empty" }, "No segment in this range.");
+  const state = read();
+  const basis = state.basis === "previous" ? "previous" : "first";
+  const rate = basis === "previous" ? "rate_from_previous" : "rate_from_first";
+  const steps = segments[0].rows;
+  const last = steps[steps.length - 1];
+  const of = (segment, step) => segment.rows.find((row) => row.step === step.step);
+  const heads = [
+    { key: "segment", title: columns.join(", "), value: (seg) => seg.words, cell: (seg) => only(seg, columns, state) },
+    { key: steps[0].step, title: steps[0].title, number: true, value: (seg) => seg.rows[0].reached, cell: (seg) => num(seg.rows[0].reached) },
+    ...steps.slice(1).map((step) => ({
+      key: step.step, title: step.title, number: true, value: (seg) => of(seg, step)?.[rate],
+      cell: (seg) => cell(of(seg, step), rate, basis, seg),
+    })),
+  ];
+  const [key, down] = (state.sort || `${steps[0].step}.down`).split(".");
+  return h("div", {}, basisSwitch(basis),
+    table(`By ${columns.join(", ")}: ${units(report.header.unit)} from ${steps[0].title} to ${last.title}, % of ${basis}`, heads, segments, {
+      limit: SHOWN, class: "wide", sort: { key, down: down === "down" },
+      onSort: (sort) => set({ sort: `${sort.key}.${sort.down ? "down" : "up"}` }, { replace: true }),
+    }),
+    h("p", { class: "note" }, `Faint: a rate of fewer than ${FEW}. Values may share a ${report.header.unit}; do not add them up.`));
+}
+
+function bySegment(rows, columns) {
+  const segments = new Map();
+  for (const row of rows) {
+    const values = columns.map((column) => row[column]);
+    const id = JSON.stringify(values);
+    if (!segments.has(id)) segments.set(id, { values, words: values.map(valueWords).join(" · "), rows: [] });
+    segments.get(id).rows.push(row);
+  }
+  for (const segment of segments.values()) segment.rows.sort((a, b) => a.step_index - b.step_index);
+  return [...segments.values()];
+}
+
+function cell(row, rate, basis, segment) {
+  if (!row) return "";
+  const few = (basis === "previous" ? row.previous : segment.rows[0].reached) < FEW;
+  return h("span", { class: few ? "pair few" : "pair" }, h("b", {}, pct(row[rate])), h("small", {}, num(row.reached)));
+}
+
+const literal = (value) => (typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value));
+export const condition = (column, value) => (value === null || value === undefined ? `${column} IS NULL` : `${column} = ${literal(value)}`);
+
+export function both(where, extra) {
+  return where ? `(${where}) AND ${extra}` : extra;
+}
+
+function only(segment, columns, state) {
+  const where = both(state.where, columns.map((column, i) => condition(column, segment.values[i])).join(" AND "));
+  const patch = { where, by: null };
+  return h("a", { href: href(state, patch), title: "Show only these", onclick: (e) => follow(e, patch) }, segment.words);
+}
+
+function basisSwitch(basis) {
+  const option = (value, words) => h("button", { type: "button", "aria-pressed": String(basis === value), onclick: () => set({ basis: value === "first" ? null : value }) }, words);
+  return h("div", { class: "switch", role: "group", "aria-label": "Percentages of" }, option("first", "% of first"), option("previous", "% of previous"));
+}

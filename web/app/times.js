@@ -1,0 +1,37 @@
+import { h, s } from "./dom.js";
+import { num, dur } from "./format.js";
+
+const W = 240, H = 56;
+
+// Small multiples on their own scales: steps differ by orders of magnitude.
+export function times(column) {
+  const rows = [...column.rows].sort((a, b) => a.step_index - b.step_index).slice(0, -1)
+    .filter((row) => Array.isArray(row.histogram) && row.histogram.length && row.p50_seconds_to_next !== null);
+  if (!rows.length) return h("p", { class: "empty" }, "Nobody went from one step to the next.");
+  return h("ol", { class: "times" }, rows.map((row) => h("li", {},
+    h("h3", {}, "after ", row.title),
+    row.max_seconds_to_next > row.min_seconds_to_next ? histogram(row) : h("p", { class: "flat" }, "all at once"),
+    h("dl", {}, mark("p50", row.p50_seconds_to_next), mark("p90", row.p90_seconds_to_next), mark("p99", row.p99_seconds_to_next)))));
+}
+
+const mark = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, dur(value)));
+
+function histogram(row) {
+  const most = Math.max(1, ...row.histogram);
+  const width = W / row.histogram.length;
+  const bars = row.histogram.map((count, i) => {
+    const height = count ? Math.max(2, (count / most) * (H - 4)) : 0;
+    const from = row.histogram_from + i * row.histogram_width;
+    return s("rect", { class: "hist", x: i * width + 0.5, width: Math.max(1, width - 1), y: H - height, height },
+      s("title", {}, `${num(count)} took ${dur(from)} to ${dur(from + row.histogram_width)}`));
+  });
+  const place = (value) => Math.max(0.5, Math.min(W - 0.5, ((value - row.min_seconds_to_next) / (row.max_seconds_to_next - row.min_seconds_to_next)) * W));
+  const lines = ["p50", "p90"].map((name) => {
+    const at = place(row[`${name}_seconds_to_next`]);
+    return s("line", { class: `mark ${name}`, x1: at, x2: at, y1: 0, y2: H });
+  });
+  const words = `Time after ${row.title}: ${row.histogram.map(num).join(", ")} in ${row.histogram.length} equal ranges from ${dur(row.min_seconds_to_next)} to ${dur(row.max_seconds_to_next)}`;
+  return h("div", { class: "histogram" },
+    s("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": words }, bars, lines),
+    h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, dur(row.min_seconds_to_next)), h("span", {}, dur(row.max_seconds_to_next))));
+}
