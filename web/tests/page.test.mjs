@@ -35,8 +35,8 @@ async function open(patch = {}, options = {}) {
 }
 
 async function ready(page) {
-  await page.waitForSelector('#board[aria-busy="false"]', { timeout: 60_000 });
-  await page.waitForFunction(() => !document.querySelector(".skeleton, .chips.waiting"), null, { timeout: 60_000 });
+  await page.waitForSelector('#board[aria-busy="false"]', { timeout: 25_000 });
+  await page.waitForFunction(() => !document.querySelector(".skeleton, .chips.waiting"), null, { timeout: 25_000 });
 }
 
 async function clean(page) {

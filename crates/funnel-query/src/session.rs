@@ -130,17 +130,22 @@ impl QuerySession {
             QueryError::new(ErrorKind::Config, "could not make a query session").with_source(source)
         })?;
         let as_of = options.as_of.unwrap_or_else(Utc::now);
-        Ok(Self::around(ctx, options, as_of))
+        Ok(Self::around(ctx, options, as_of, None))
     }
 
     /// A session with the tables and functions that `ctx` has.
-    pub(crate) fn around(ctx: SessionContext, options: QueryOptions, as_of: DateTime<Utc>) -> Self {
+    pub(crate) fn around(
+        ctx: SessionContext,
+        options: QueryOptions,
+        as_of: DateTime<Utc>,
+        complete_until: Option<DateTime<Utc>>,
+    ) -> Self {
         Self {
             ctx,
             lake: None,
             options,
             as_of,
-            complete_until: None,
+            complete_until,
         }
     }
 
@@ -262,7 +267,13 @@ impl QuerySession {
         let columns = enriched.schema();
         self.add_table("events", events)?;
         self.add_table("events_enriched", Arc::new(enriched))?;
-        table_function::register(&self.ctx, columns, self.options.clone(), self.as_of);
+        table_function::register(
+            &self.ctx,
+            columns,
+            self.options.clone(),
+            self.as_of,
+            self.complete_until,
+        );
         views::register(&self.ctx, self.as_of).await
     }
 }

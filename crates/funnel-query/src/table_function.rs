@@ -37,11 +37,13 @@ pub(crate) fn register(
     enriched: SchemaRef,
     options: QueryOptions,
     as_of: DateTime<Utc>,
+    complete_until: Option<DateTime<Utc>>,
 ) {
     let around = Around {
         enriched,
         options,
         as_of,
+        complete_until,
     };
     ctx.register_udtf(FUNCTION, Arc::new(FunnelFunction(Arc::new(around))));
 }
@@ -52,6 +54,7 @@ struct Around {
     enriched: SchemaRef,
     options: QueryOptions,
     as_of: DateTime<Utc>,
+    complete_until: Option<DateTime<Utc>>,
 }
 
 impl Around {
@@ -61,7 +64,12 @@ impl Around {
         let state = state
             .ok_or_else(|| plan_datafusion_err!("{FUNCTION} runs in a session of its own lake"))?;
         let ctx = SessionContext::new_with_state(state.clone());
-        Ok(QuerySession::around(ctx, self.options.clone(), self.as_of))
+        Ok(QuerySession::around(
+            ctx,
+            self.options.clone(),
+            self.as_of,
+            self.complete_until,
+        ))
     }
 }
 

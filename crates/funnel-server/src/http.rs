@@ -10,10 +10,11 @@ mod queries;
 mod question;
 mod status;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -124,6 +125,9 @@ async fn with_caller(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if !app.access.is_needed() && !is_local(request.headers()) {
+        return Problem::foreign_host().into_response();
+    }
     if app.failures.is_refused(address.ip()) {
         return Problem::too_many_failures().into_response();
     }
@@ -137,6 +141,21 @@ async fn with_caller(
     };
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Was this machine asked by its own name? A page from elsewhere whose name was made to lead here asks by that name.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
+    let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let name = host.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Does the asker have the answer with this tag?

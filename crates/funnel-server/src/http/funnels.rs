@@ -33,6 +33,9 @@ pub(super) struct Funnel {
     /// What it counts.
     #[schema(value_type = String)]
     unit: Unit,
+    /// What else it can count.
+    #[schema(value_type = Vec<String>)]
+    units: &'static [Unit],
     mode: String,
     /// `null`: unbounded.
     window_seconds: Option<i64>,
@@ -63,6 +66,7 @@ pub(super) async fn list() -> Result<Response, Problem> {
             name: funnel.name.clone(),
             question: funnel.question.clone(),
             unit: funnel.unit,
+            units: Unit::ALL,
             mode: funnel.mode.to_string(),
             window_seconds: funnel.windows.of(funnel.unit).seconds(),
             definition_hash: funnel.hash.clone(),

@@ -54,6 +54,14 @@ impl Problem {
         )
     }
 
+    pub(crate) fn foreign_host() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "without tokens the server answers to `localhost` and addresses of this machine only; \
+             behind a proxy, set `serve.tokens`",
+        )
+    }
+
     pub(crate) fn too_many_failures() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

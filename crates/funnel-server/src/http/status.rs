@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::answer;
 use super::problem::Problem;
-use super::{Asked, answer};
 use crate::App;
 use crate::access::Caller;
 
@@ -43,10 +43,8 @@ struct Status {
 pub(super) async fn status(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = Asked::new(&app, &caller, &headers, "status").await?;
-    let snapshot = asked.snapshot.clone();
+    let snapshot = app.snapshots.get(&caller.sight).await?;
     let lake = app.snapshots.lake().url().to_string();
     let query = async move {
         let session = &snapshot.session;
@@ -60,7 +58,7 @@ pub(super) async fn status(
         };
         Ok(Json(status).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    app.runner.run(query).await
 }
 
 async fn accounts(session: &QuerySession, operations: bool) -> Result<Box<RawValue>, Problem> {

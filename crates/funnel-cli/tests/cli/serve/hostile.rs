@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use super::{DAYS, Service, accounts};
+use super::{Answer, DAYS, Service, accounts};
 
 #[track_caller]
 fn is_alive(service: &Service) {
@@ -64,6 +64,24 @@ fn a_query_that_takes_too_long_is_ended_and_the_next_one_runs() {
     left.write_all(body.as_bytes()).unwrap();
     drop(left);
     is_alive(&service);
+}
+
+/// A page from elsewhere can have its own name lead to this machine.
+#[test]
+fn a_name_of_somebody_else_is_refused_where_nobody_needs_a_token() {
+    let service = Service::start("");
+    for (host, status) in [
+        ("localhost:8088", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8088", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+    ] {
+        let request = format!("GET /api/v1/status HTTP/1.0\r\nhost: {host}\r\n\r\n");
+        let answer = Answer::parse(&service.client.raw(request.as_bytes()).unwrap());
+        assert_eq!(answer.status, status, "{host}");
+    }
 }
 
 #[test]
