@@ -15,6 +15,9 @@ use crate::exit::Exit;
 use crate::output;
 use crate::settings::{Origin, Overrides, Settings};
 
+/// What the queries of one kind of caller hold in memory together, unless `query.memory` says otherwise.
+const MEMORY: usize = 2 << 30;
+
 pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
     if let Some(name) = &args.new_token {
         return new_token(name);
@@ -26,7 +29,10 @@ pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
     let settings = context.settings_with(overrides(args))?;
     let lake = open_lake(&settings).await?;
     let mut signals = Signals::new()?;
-    let server = Server::bind(lake, query_options(&settings)?, config(&settings)?).await?;
+    let mut options = query_options(&settings)?;
+    // One query must not take the machine from all others.
+    options.memory_limit.get_or_insert(MEMORY);
+    let server = Server::bind(lake, options, config(&settings)?).await?;
     output::note(&format!(
         "http://{}  the page; the API is described at /api/v1/openapi.json",
         server.address()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use funnel_engine::SessionBuilder;
@@ -34,12 +34,16 @@ fn traffic(rows: usize, keys: usize) -> RecordBatch {
         step.push(rng.random_ratio(19, 20).then(|| rng.random_range(0..5_i64)));
     }
     let text: ArrayRef = Arc::new(StringArray::from(text));
+    let number: ArrayRef = Arc::new(Int64Array::from(number));
+    let time = DataType::Timestamp(TimeUnit::Second, Some("UTC".into()));
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     RecordBatch::try_from_iter([
         ("code", cast(&text, &dictionary).unwrap()),
         ("bytes", cast(&text, &DataType::Binary).unwrap()),
         ("text", text),
-        ("number", Arc::new(Int64Array::from(number))),
+        ("at", cast(&number, &time).unwrap()),
+        ("small", cast(&number, &DataType::Int16).unwrap()),
+        ("number", number),
         ("ts", Arc::new(Int64Array::from(ts))),
         ("step", Arc::new(Int64Array::from(step))),
         ("n", Arc::new(Int64Array::from_iter_values(0..rows as i64))),
@@ -86,6 +90,8 @@ async fn every_kind_of_key_gives_the_answers_of_the_hash_table() {
     for group in [
         "text",
         "number",
+        "at",
+        "small",
         "code",
         "bytes",
         "text, number",

@@ -66,6 +66,16 @@ fn a_query_that_takes_too_long_is_ended_and_the_next_one_runs() {
     is_alive(&service);
 }
 
+#[test]
+fn a_query_without_bounds_is_refused_and_the_next_one_runs() {
+    let service = Service::start("answer_size = \"1 GiB\"\n[query]\nmemory = \"64 MiB\"");
+    let everything =
+        "SELECT count(DISTINCT a.event_id || b.event_id) AS n FROM events AS a, events AS b";
+    let said = service.sql(everything, None).problem(400);
+    assert!(said.contains("memory"), "{said}");
+    is_alive(&service);
+}
+
 /// A page from elsewhere can have its own name lead to this machine.
 #[test]
 fn a_name_of_somebody_else_is_refused_where_nobody_needs_a_token() {

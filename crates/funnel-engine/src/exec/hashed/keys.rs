@@ -1,8 +1,10 @@
 //! Key columns as byte strings, and back.
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryViewBuilder, StringViewArray, StringViewBuilder,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, BinaryViewBuilder, StringViewArray,
+    StringViewBuilder, make_array,
 };
+use datafusion::arrow::buffer::{Buffer, NullBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
@@ -18,6 +20,8 @@ pub(super) enum Codec {
     Text(DataType),
     /// One column of bytes.
     Binary(DataType),
+    /// One column of numbers or times, of so many bytes each.
+    Fixed(DataType, usize),
     /// Everything else.
     Rows(RowConverter, Vec<DataType>),
 }
@@ -27,6 +31,11 @@ pub(super) enum Codec {
 pub(super) enum Encoded {
     Text(StringViewArray),
     Binary(datafusion::arrow::array::BinaryViewArray),
+    Fixed {
+        values: Buffer,
+        width: usize,
+        nulls: Option<NullBuffer>,
+    },
     Rows(Rows),
 }
 
@@ -37,6 +46,12 @@ impl Codec {
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
+        if let [one] = types.as_slice()
+            && (one.is_integer() || one.is_temporal())
+            && let Some(width) = one.primitive_width()
+        {
+            return Ok(Self::Fixed(one.clone(), width));
+        }
         Ok(match types.as_slice() {
             [one] if one.is_string() => Self::Text(one.clone()),
             [one] if one.is_binary() && !matches!(one, DataType::FixedSizeBinary(_)) => {
@@ -59,6 +74,19 @@ impl Codec {
                     .as_binary_view()
                     .clone(),
             ),
+            (Self::Fixed(_, width), [column]) => {
+                let data = column.to_data();
+                let values = data.buffers().first();
+                let values = values.ok_or_else(|| exec_datafusion_err!("a key has no values"))?;
+                Encoded::Fixed {
+                    values: values.slice_with_length(data.offset() * width, data.len() * width),
+                    width: *width,
+                    nulls: column
+                        .nulls()
+                        .filter(|nulls| nulls.null_count() > 0)
+                        .cloned(),
+                }
+            }
             (Self::Rows(converter, _), columns) => {
                 Encoded::Rows(converter.convert_columns(columns)?)
             }
@@ -85,6 +113,22 @@ impl Codec {
                 keys.for_each(|key| bytes.append_option(key));
                 Ok(vec![cast(&bytes.finish(), data_type)?])
             }
+            Self::Fixed(data_type, width) => {
+                let mut values = Vec::with_capacity(table.len() * width);
+                let mut valid = Vec::with_capacity(table.len());
+                for key in keys {
+                    valid.push(key.is_some());
+                    values.extend_from_slice(key.unwrap_or_default());
+                    values.resize(valid.len() * width, 0);
+                }
+                let column = ArrayData::builder(data_type.clone())
+                    .len(valid.len())
+                    .add_buffer(Buffer::from_vec(values))
+                    .nulls(Some(NullBuffer::from(valid)).filter(|nulls| nulls.null_count() > 0))
+                    .align_buffers(true)
+                    .build()?;
+                Ok(vec![make_array(column)])
+            }
             Self::Rows(converter, types) => {
                 let bytes = BinaryArray::from_iter_values(keys.map(Option::unwrap_or_default));
                 let rows = converter.from_binary(bytes);
@@ -98,13 +142,13 @@ impl Codec {
 }
 
 impl Encoded {
-    /// Appends the keys of these rows to `keys`, and to `nulls` the numbers of those that are null and
+    /// Appends the keys of these rows to `keys`, and to `null_numbers` the numbers of those that are null and
     /// not encoded otherwise.
     pub(super) fn append(
         &self,
         rows: &[u32],
         keys: &mut Bytes,
-        nulls: &mut Vec<u32>,
+        null_numbers: &mut Vec<u32>,
     ) -> Result<()> {
         let rows = rows.iter().map(|row| *row as usize);
         match self {
@@ -114,14 +158,30 @@ impl Encoded {
             Self::Binary(bytes) if bytes.null_count() == 0 => {
                 keys.extend(rows.map(|row| bytes.value(row)))
             }
+            Self::Fixed {
+                values,
+                width,
+                nulls: None,
+            } => {
+                let values = values.as_slice();
+                keys.extend(rows.map(|row| &values[row * width..(row + 1) * width]))
+            }
+            Self::Fixed {
+                values,
+                width,
+                nulls: Some(nulls),
+            } => rows.into_iter().try_for_each(|row| {
+                let value = &values.as_slice()[row * width..(row + 1) * width];
+                append_one(nulls.is_valid(row).then_some(value), keys, null_numbers)
+            }),
             Self::Rows(encoded) => keys.extend(rows.map(|row| encoded.row(row).data())),
             Self::Text(texts) => rows.into_iter().try_for_each(|row| {
                 let key = texts.is_valid(row).then(|| texts.value(row).as_bytes());
-                append_one(key, keys, nulls)
+                append_one(key, keys, null_numbers)
             }),
             Self::Binary(bytes) => rows.into_iter().try_for_each(|row| {
                 let key = bytes.is_valid(row).then(|| bytes.value(row));
-                append_one(key, keys, nulls)
+                append_one(key, keys, null_numbers)
             }),
         }
     }
