@@ -128,9 +128,9 @@ impl Bytes {
 
 /// Copies values whose length is `N` to twice as much in two pieces that may overlap: without the call
 /// that other lengths need.
-fn copy_in_pieces<'a, const N: usize>(
-    places: impl Iterator<Item = &'a mut [u8]>,
-    values: impl Iterator<Item = &'a [u8]>,
+fn copy_in_pieces<'p, 'v, const N: usize>(
+    places: impl Iterator<Item = &'p mut [u8]>,
+    values: impl Iterator<Item = &'v [u8]>,
 ) {
     for (place, value) in places.zip(values) {
         if let (Some(place), Some(value)) = (place.first_chunk_mut::<N>(), value.first_chunk()) {
