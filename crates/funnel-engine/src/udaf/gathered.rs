@@ -72,7 +72,7 @@ impl Gathered {
         let given = rows.iter().copied().zip(groups.iter().copied());
         let (kept, all_rows) = (&mut self.kept, self.all_rows);
         each_width!(masks, masks => keep(kept, given, |row| {
-            let looked_at = all_rows || masks.get(row).is_some_and(|mask| u64::from(*mask) != 0);
+            let looked_at = all_rows || masks.get(row).is_some_and(has_step);
             looked_at && seen.is_none_or(|seen| seen.value(row))
         }));
         match (&mut self.rows, masks) {
@@ -186,6 +186,10 @@ fn fill<M, T>(blocks: &mut Vec<Block<M>>, mut given: &[T], row: impl Fn(&T) -> K
         block.extend(now.iter().map(&row));
         given = later;
     }
+}
+
+fn has_step<M: Default + PartialEq>(mask: &M) -> bool {
+    *mask != M::default()
 }
 
 /// The rows that are looked at. Which they are cannot be foreseen, so each is written, and passed over
