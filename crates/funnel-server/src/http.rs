@@ -1,6 +1,7 @@
 //! Routes, and what every request goes through: an id, a token, headers.
 
 mod answer;
+mod asked;
 mod extract;
 mod funnels;
 mod page;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -28,8 +29,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
-use crate::access::Caller;
-use crate::snapshots::Snapshot;
 use problem::{Problem, REQUEST_ID};
 
 /// No script but our own files, nothing from elsewhere.
@@ -168,64 +167,4 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
             known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
         })
     })
-}
-
-/// A question to one state of the lake. Its answer has a tag, made of the state, of who asks and of what is asked, so
-/// that a question whose answer is known is not asked again.
-struct Asked {
-    snapshot: Snapshot,
-    tag: String,
-}
-
-impl Asked {
-    async fn new(
-        app: &App,
-        caller: &Caller,
-        headers: &HeaderMap,
-        uri: &str,
-    ) -> Result<Self, Problem> {
-        let snapshot = app.snapshots.get(&caller.sight).await?;
-        let accept = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
-        let mut hash = blake3::Hasher::new();
-        let state = format!(
-            "{}\n{}\n{:?}\n{uri}\n",
-            snapshot.version,
-            snapshot.session.as_of(),
-            caller.sight
-        );
-        hash.update(state.as_bytes());
-        hash.update(accept.unwrap_or_default());
-        let hash = hash.finalize().to_hex();
-        Ok(Self {
-            snapshot,
-            tag: format!("W/\"{}\"", hash.get(..32).unwrap_or(&hash)),
-        })
-    }
-
-    /// `answer` with its tag, or that it is known; `query` runs only if it is not.
-    async fn answer(
-        self,
-        app: &App,
-        headers: &HeaderMap,
-        query: impl Future<Output = Result<Response, Problem>> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        let mut response = if is_known(headers, &self.tag) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            app.runner.run(query).await?
-        };
-        let out = response.headers_mut();
-        out.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("private, no-cache"),
-        );
-        out.insert(
-            header::VARY,
-            HeaderValue::from_static("accept, authorization"),
-        );
-        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
-            out.insert(header::ETAG, tag);
-        }
-        Ok(response)
-    }
 }

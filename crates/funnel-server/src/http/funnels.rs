@@ -1,13 +1,11 @@
 //! Funnels: which there are, and what they count.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use funnel_query::format::RowFormat;
 use funnel_query::funnel::{FunnelDefinition, Unit};
 use funnel_query::report;
@@ -15,12 +13,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::answer;
+use super::asked::Asked;
 use super::extract::Params;
 use super::problem::Problem;
 use super::question::{Question, definition};
-use super::{Asked, answer};
-use crate::App;
-use crate::access::Caller;
 
 /// How old an agent state may be to be believed, where nobody says otherwise: LivePerson refreshes a button every 120 s.
 const STALE_AFTER: Duration = Duration::from_secs(120);
@@ -95,17 +92,13 @@ struct Report {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Report), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn report(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let form = answer::form(question.format.as_deref(), &headers)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let form = asked.form(question.format.as_deref())?;
+    let session = asked.session();
     let query = async move {
         let found = report::report(&session, request).await?;
         let schema = found.rows.schema();
@@ -121,7 +114,7 @@ pub(super) async fn report(
         };
         Ok(Json(report).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 /// Rows of one answer.
@@ -136,21 +129,17 @@ pub(super) struct Rows {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Rows), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn availability(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let form = answer::form(question.format.as_deref(), &headers)?;
+    let form = asked.form(question.format.as_deref())?;
     let stale_after = match &question.stale_after {
         Some(text) => seconds(text)?,
         None => STALE_AFTER,
     };
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let session = asked.session();
     let query = async move {
         let rows = report::availability(&session, &request, stale_after).await?;
         let (schema, rows) = (rows.schema(), [rows]);
@@ -160,7 +149,7 @@ pub(super) async fn availability(
         let rows = answer::json(&schema, &rows)?;
         Ok(Json(Rows { rows }).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 /// `30s`, `5m`.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use chrono::{DateTime, NaiveDate};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, col, lit};
@@ -20,12 +19,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::answer;
+use super::asked::Asked;
 use super::extract::Params;
 use super::problem::Problem;
 use super::question::Question;
-use super::{Asked, answer};
-use crate::App;
-use crate::access::Caller;
 
 const KEYS_DEFAULT: usize = 100;
 const KEYS_MAX: usize = 10_000;
@@ -46,17 +44,13 @@ struct Keys {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Keys), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn keys(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let form = answer::form(question.format.as_deref(), &headers)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let form = asked.form(question.format.as_deref())?;
+    let session = asked.session();
     let query = async move {
         let units = units(&session, &request).await?;
         let found = page(units, &question, form).await?;
@@ -71,7 +65,7 @@ pub(super) async fn keys(
         };
         Ok(Json(keys).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 struct Page {
@@ -141,17 +135,13 @@ struct Losses {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Losses), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn losses(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let form = answer::form(question.format.as_deref(), &headers)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let form = asked.form(question.format.as_deref())?;
+    let session = asked.session();
     let query = async move {
         let failed = |source| Problem::from(QueryError::query("could not count reasons", source));
         let groups = vec![col("level"), col("state"), col("reason")];
@@ -170,7 +160,7 @@ pub(super) async fn losses(
         let losses = answer::json(&schema, &batches)?;
         Ok(Json(Losses { losses }).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 /// The units that began on one day.
@@ -200,16 +190,12 @@ struct Trend {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Trend), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn trend(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let session = asked.session();
     let query = async move {
         let account = request.account.as_deref();
         let account = funnel_query::report::choose_account(&session, account).await?;
@@ -222,7 +208,7 @@ pub(super) async fn trend(
         };
         Ok(Json(trend).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 /// Units by the day of their first step.
@@ -277,17 +263,13 @@ struct Explanation {
     params(("name" = String, Path, description = "The funnel"), ("key" = String, Path, description = "The unit"), Question),
     responses((status = 200, body = Explanation), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn explain(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path((name, key)): Path<(String, String)>,
     Params(question): Params<Question>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
-    let form = answer::form(question.format.as_deref(), &headers)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let form = asked.form(question.format.as_deref())?;
+    let session = asked.session();
     let query = async move {
         let found = explain::explain(&session, request, &key).await?;
         let (schema, rows) = (found.rows.schema(), [found.rows]);
@@ -301,5 +283,5 @@ pub(super) async fn explain(
         };
         Ok(Json(explanation).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::answer;
+use super::asked::Asked;
 use super::extract::{Body, Params};
 use super::funnels::Rows;
 use super::problem::Problem;
-use super::{Asked, answer};
 use crate::App;
 use crate::access::Caller;
 
@@ -83,21 +84,17 @@ pub(super) async fn list() -> Result<Response, Problem> {
         ("format" = Option<String>, Query, description = "json, csv, ndjson, arrow, parquet; further parameters are those of the query")),
     responses((status = 200, body = Rows), (status = 304), (status = "4XX", body = Problem)))]
 pub(super) async fn run(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    OriginalUri(uri): OriginalUri,
+    asked: Asked,
     Path(name): Path<String>,
     Params(mut params): Params<BTreeMap<String, String>>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !named::list()?.iter().any(|query| query.name == name) {
         return Err(Problem::not_found(format!(
             "there is no query `{name}`; `/api/v1/queries` lists them"
         )));
     }
-    let form = answer::form(params.remove("format").as_deref(), &headers)?;
-    let asked = Asked::new(&app, &caller, &headers, &uri.to_string()).await?;
-    let session = Arc::clone(&asked.snapshot.session);
+    let form = asked.form(params.remove("format").as_deref())?;
+    let session = asked.session();
     let query = async move {
         let batches = named::run(&session, &name, &params).await?;
         let schema = batches
@@ -109,7 +106,7 @@ pub(super) async fn run(
         let rows = answer::json(&schema, &batches)?;
         Ok(Json(Rows { rows }).into_response())
     };
-    asked.answer(&app, &headers, query).await
+    asked.answer(query).await
 }
 
 /// A query in SQL.
