@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `exec.rs` | the node: properties, what it asks of its input, how EXPLAIN shows it |
 //! | `exec/hashed.rs` | another node: input in any order |
+//! | `exec/merged.rs` | another node: many sorted streams whose keys overlap |
 //! | `exec/in_order.rs` | another node: all partitions of a scan, one after the other |
 //! | `exec/stream.rs` | batches in, batches out; keys that straddle two partitions |
 //! | `exec/keys.rs` | where keys change |
@@ -13,11 +14,13 @@
 mod hashed;
 mod in_order;
 mod keys;
+mod merged;
 mod runs;
 mod stream;
 
 pub(crate) use hashed::HashedFunnelExec;
 pub(crate) use in_order::InOrderExec;
+pub(crate) use merged::MergedFunnelExec;
 
 use std::fmt;
 use std::sync::Arc;
@@ -106,6 +109,24 @@ impl FunnelParts {
     }
 }
 
+/// A funnel operator that need not make the group keys, and how many columns those are; none if
+/// `plan` is no funnel operator.
+pub(crate) fn without_keys(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<(Arc<dyn ExecutionPlan>, usize)>> {
+    Ok(
+        if let Some(node) = plan.downcast_ref::<SortedFunnelExec>() {
+            Some((Arc::new(node.without_keys()?), node.parts.key_columns()))
+        } else if let Some(node) = plan.downcast_ref::<MergedFunnelExec>() {
+            Some((Arc::new(node.without_keys()?), node.parts().key_columns()))
+        } else if let Some(node) = plan.downcast_ref::<HashedFunnelExec>() {
+            Some((Arc::new(node.without_keys()?), node.parts().key_columns()))
+        } else {
+            None
+        },
+    )
+}
+
 impl SortedFunnelExec {
     /// `ranges`: the partitions of the input are consecutive ranges of one sorted sequence.
     pub(crate) fn try_new(
@@ -139,17 +160,13 @@ impl SortedFunnelExec {
     }
 
     /// The same without the group keys in the output.
-    pub(crate) fn without_keys(&self) -> Result<Self> {
+    fn without_keys(&self) -> Result<Self> {
         let parts = FunnelParts {
             keys: false,
             ..self.parts.clone()
         };
         let input = Arc::clone(&self.input);
         Self::try_new(input, parts, self.ordering.clone(), self.ranges)
-    }
-
-    pub(crate) fn parts(&self) -> &FunnelParts {
-        &self.parts
     }
 }
 

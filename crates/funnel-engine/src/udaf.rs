@@ -8,6 +8,7 @@ mod check;
 mod coded;
 mod gathered;
 mod groups;
+mod histories;
 mod ids;
 #[cfg(test)]
 mod laws;
@@ -39,6 +40,7 @@ use call::{Arguments, Call};
 pub(crate) use check::CheckCalls;
 pub(crate) use gathered::{Gathered, number, number32};
 use groups::FunnelGroups;
+pub(crate) use histories::{Histories, Piece};
 use ids::{Ids, RowsWithIds};
 pub use level::funnel_level;
 pub use merge::funnel_merge;

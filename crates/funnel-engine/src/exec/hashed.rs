@@ -81,7 +81,7 @@ impl HashedFunnelExec {
     }
 
     /// The same without the group keys in the output.
-    pub(crate) fn without_keys(&self) -> Result<Self> {
+    pub(super) fn without_keys(&self) -> Result<Self> {
         let parts = FunnelParts {
             keys: false,
             ..self.parts.clone()
@@ -89,7 +89,7 @@ impl HashedFunnelExec {
         Self::try_new(Arc::clone(&self.input), parts)
     }
 
-    pub(crate) fn parts(&self) -> &FunnelParts {
+    pub(super) fn parts(&self) -> &FunnelParts {
         &self.parts
     }
 

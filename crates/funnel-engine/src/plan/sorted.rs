@@ -19,7 +19,8 @@
 //! - Every aggregate of the node is a funnel function; others are left to DataFusion.
 //! - The rows are sorted by the group keys, in any order of the keys, and then by time, ascending.
 //! - Exchanges between the scan and the aggregation are taken out: they only served the hash table.
-//! - Sorted partitions that are not consecutive are merged into one.
+//! - Sorted partitions that are not consecutive are merged by [`MergedFunnelExec`]: files that are
+//!   sorted, but overlap, become a partition each, or one for several that follow each other.
 //!
 //! Input that is not sorted is read by `HashedFunnelExec` (`unsorted.rs`).
 //!
@@ -47,7 +48,7 @@ use datafusion::physical_plan::{
 };
 
 use super::{ranges, unsorted};
-use crate::exec::{FunnelParts, InOrderExec, SortedFunnelExec};
+use crate::exec::{FunnelParts, InOrderExec, MergedFunnelExec, SortedFunnelExec};
 use crate::udaf::{Sequence, StreamCall};
 
 /// See the module.
@@ -149,23 +150,22 @@ fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
     };
     let partitions = input.output_partitioning().partition_count();
     let consecutive = partitions > 1 && ranges::are_consecutive(&input);
-    let input: Arc<dyn ExecutionPlan> = if partitions > 1 && !consecutive {
-        Arc::new(SortPreservingMergeExec::new(ordering.clone(), input))
-    } else {
-        input
-    };
     let parts = FunnelParts {
         group: group.into(),
         calls: calls.into(),
         schema: last.schema(),
         keys: true,
     };
-    let sorted: Arc<dyn ExecutionPlan> = Arc::new(SortedFunnelExec::try_new(
-        input,
-        parts,
-        ordering,
-        consecutive,
-    )?);
+    let sorted: Arc<dyn ExecutionPlan> = if partitions > 1 && !consecutive {
+        Arc::new(MergedFunnelExec::try_new(input, parts, ordering)?)
+    } else {
+        Arc::new(SortedFunnelExec::try_new(
+            input,
+            parts,
+            ordering,
+            consecutive,
+        )?)
+    };
     let keeps_order = match plan.output_ordering() {
         Some(order) => sorted
             .equivalence_properties()

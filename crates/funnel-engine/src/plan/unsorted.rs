@@ -13,7 +13,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 
 use super::sorted::{calls, first_stage};
-use crate::exec::{FunnelParts, HashedFunnelExec, SortedFunnelExec};
+use crate::exec::{self, FunnelParts, HashedFunnelExec};
 
 /// The operator in place of an aggregation of funnel functions alone.
 pub(super) fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -55,20 +55,9 @@ pub(super) fn without_keys(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execu
     let Some(projection) = plan.downcast_ref::<ProjectionExec>() else {
         return Ok(plan);
     };
-    let (keys, input): (usize, Arc<dyn ExecutionPlan>) =
-        if let Some(sorted) = projection.input().downcast_ref::<SortedFunnelExec>() {
-            (
-                sorted.parts().key_columns(),
-                Arc::new(sorted.without_keys()?),
-            )
-        } else if let Some(hashed) = projection.input().downcast_ref::<HashedFunnelExec>() {
-            (
-                hashed.parts().key_columns(),
-                Arc::new(hashed.without_keys()?),
-            )
-        } else {
-            return Ok(plan);
-        };
+    let Some((input, keys)) = exec::without_keys(projection.input())? else {
+        return Ok(plan);
+    };
     let mut columns = projection
         .expr()
         .iter()

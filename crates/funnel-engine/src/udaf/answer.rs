@@ -176,7 +176,7 @@ impl Answer {
             Self::State => documentation,
             _ => documentation.with_argument(
                 "options",
-                "named_struct('entry', …, 'max_gap', …, 'reuse', …, 'bound', …, 'exclude', …, \
+                "named_struct('entry', …, 'max_gap', …, 'reuse', …, 'window_bound', …, 'exclude', …, \
                  'optional', …), each of which may be left out; in funnel_match also 'count' and \
                  'as_of'.",
             ),

@@ -1,16 +1,13 @@
 //! The rows of a call by group, in the order in which they came: what is kept where the input is not
 //! sorted.
 
-use std::sync::Arc;
-
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
-use funnel_match::{Matcher, Row, Runs};
 
-use super::answer::Answer;
+use super::histories::of_columns;
 use super::masks::{Masks, each_width};
 use super::rows::Batch;
-use super::stream::{StreamCall, answers};
+use super::stream::StreamCall;
 
 /// Rows per block: blocks do not move when there are more rows, so no memory is held twice.
 const BLOCK_ROWS: usize = 4096;
@@ -274,26 +271,6 @@ fn answered<M: Copy + Default + Into<u64>>(
     groups: usize,
 ) -> Result<ArrayRef> {
     let (rows, offsets) = dealt(blocks, groups);
-    match Runs::new(call.spec()) {
-        Some(mut runs) if call.answer() == Answer::Level => {
-            let (times, masks): (Vec<i64>, Vec<M>) = rows.into_iter().unzip();
-            let mut levels = Vec::new();
-            runs.levels(&times, &masks, &offsets, &mut levels);
-            let levels = levels.into_iter().map(i32::from);
-            Ok(Arc::new(
-                levels.collect::<datafusion::arrow::array::Int32Array>(),
-            ))
-        }
-        _ => {
-            let rows = rows.into_iter();
-            let mut rows: Vec<Row> = rows
-                .map(|(time, mask)| Row {
-                    time,
-                    mask: mask.into(),
-                })
-                .collect();
-            let mut matcher = Matcher::new(call.spec().clone());
-            answers(call, &mut matcher, &mut rows, &offsets)
-        }
-    }
+    let (times, masks): (Vec<i64>, Vec<M>) = rows.into_iter().unzip();
+    of_columns(call, &times, &masks, &offsets)
 }

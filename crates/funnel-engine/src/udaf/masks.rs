@@ -1,7 +1,7 @@
 //! The steps that each row satisfies, as bits: no wider than the number of steps asks for, since
 //! every row is written and read once more.
 
-use std::ops::BitOrAssign;
+use std::ops::{BitOrAssign, Range};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -98,6 +98,33 @@ impl Masks {
             Self::Shorts(masks) => Self::Shorts(pick(masks, positions)),
             Self::Words(masks) => Self::Words(pick(masks, positions)),
         }
+    }
+
+    /// Appends these rows of `other`, whose masks are as wide.
+    pub(super) fn append(&mut self, other: &Self, rows: Range<usize>) {
+        match (self, other) {
+            (Self::Bytes(masks), Self::Bytes(others)) => masks.extend_from_slice(&others[rows]),
+            (Self::Shorts(masks), Self::Shorts(others)) => masks.extend_from_slice(&others[rows]),
+            (Self::Words(masks), Self::Words(others)) => masks.extend_from_slice(&others[rows]),
+            // The width is that of the call's conditions, here as there.
+            _ => debug_assert!(false, "masks of another call"),
+        }
+    }
+
+    pub(super) fn truncate(&mut self, rows: usize) {
+        each_width!(self, masks => masks.truncate(rows));
+    }
+
+    pub(super) fn clear(&mut self) {
+        each_width!(self, masks => masks.clear());
+    }
+
+    /// Bytes in memory.
+    pub(super) fn size(&self) -> usize {
+        fn bytes<M>(masks: &Vec<M>) -> usize {
+            masks.capacity() * size_of::<M>()
+        }
+        each_width!(self, masks => bytes(masks))
     }
 
     fn set(&mut self, step: usize, condition: &BooleanBuffer) {

@@ -17,8 +17,18 @@ pub(super) const AS_OF: &str = "as_of";
 pub(super) const COUNT: &str = "count";
 pub(super) const EXCLUDE: &str = "exclude";
 const OPTIONAL: &str = "optional";
-const KEYS: [&str; 8] = [
-    "entry", COUNT, "max_gap", "reuse", "bound", AS_OF, EXCLUDE, OPTIONAL,
+/// As definitions name it, and its older name.
+const WINDOW_BOUND: [&str; 2] = ["window_bound", "bound"];
+const KEYS: [&str; 9] = [
+    "entry",
+    COUNT,
+    "max_gap",
+    "reuse",
+    WINDOW_BOUND[0],
+    WINDOW_BOUND[1],
+    AS_OF,
+    EXCLUDE,
+    OPTIONAL,
 ];
 
 const ENTRIES: &[(&str, Entry)] = &[
@@ -54,7 +64,9 @@ pub(super) fn check_types(answer: Answer, axis: Axis, fields: &Fields) -> Result
                 KEYS.map(|key| format!("`{key}`")).join(", ")
             );
         }
-        if fields.iter().take(index).any(|other| other.name() == key) {
+        let same =
+            |other: &str| other == key || [other, key].iter().all(|key| WINDOW_BOUND.contains(key));
+        if fields.iter().take(index).any(|other| same(other.name())) {
             return plan_err!("{function}: `options`: `{key}` is given twice");
         }
         if [COUNT, AS_OF].contains(&key) && answer != Answer::Match {
@@ -134,7 +146,9 @@ pub(super) fn options_of(answer: Answer, axis: Axis, value: &ScalarValue) -> Res
             "entry" => options.entry = choice(function, key, &value, ENTRIES)?,
             COUNT => options.count = choice(function, key, &value, COUNTS)?,
             "reuse" => options.reuse = choice(function, key, &value, REUSES)?,
-            "bound" => options.bound = choice(function, key, &value, BOUNDS)?,
+            bound if WINDOW_BOUND.contains(&bound) => {
+                options.bound = choice(function, key, &value, BOUNDS)?
+            }
             "max_gap" => options.max_gap = max_gap(function, axis, column)?,
             AS_OF => options.as_of = Some(as_of(axis, &value)?),
             EXCLUDE => options.exclusions = parts::exclusions(function, column)?,

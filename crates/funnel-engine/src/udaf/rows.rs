@@ -13,6 +13,7 @@ use datafusion::logical_expr::utils::format_state_name;
 use funnel_match::Row;
 
 use super::call::Call;
+use super::histories::Piece;
 use super::masks::{Masks, Steps, both, is_true};
 
 /// The two columns of a state, for the call of this name.
@@ -105,6 +106,38 @@ impl Batch {
         looked_at.then_some(Row { time, mask })
     }
 
+    /// Times and masks of the rows that the funnel looks at; run `i` lies between `offsets` `i` and
+    /// `i + 1`, here as there.
+    pub(crate) fn into_piece(self, offsets: &[usize]) -> Piece {
+        let Self {
+            ticks,
+            masks,
+            seen,
+            all_rows,
+            ..
+        } = &self;
+        let seen = seen.as_ref();
+        let (times, masks, offsets) = match masks {
+            Masks::Bytes(masks) => {
+                let (times, masks, offsets) = looked_at(ticks, masks, seen, *all_rows, offsets);
+                (times, Masks::Bytes(masks), offsets)
+            }
+            Masks::Shorts(masks) => {
+                let (times, masks, offsets) = looked_at(ticks, masks, seen, *all_rows, offsets);
+                (times, Masks::Shorts(masks), offsets)
+            }
+            Masks::Words(masks) => {
+                let (times, masks, offsets) = looked_at(ticks, masks, seen, *all_rows, offsets);
+                (times, Masks::Words(masks), offsets)
+            }
+        };
+        Piece {
+            times,
+            masks,
+            offsets,
+        }
+    }
+
     /// Times and masks of all rows that have a time, in which rows that are not looked at satisfy no
     /// step; `offsets` are moved to where their rows are.
     pub(super) fn columns(mut self, offsets: &mut [usize]) -> (ScalarBuffer<i64>, Masks) {
@@ -124,6 +157,32 @@ impl Batch {
         let ticks = positions.iter().filter_map(|row| self.ticks.get(*row));
         (ticks.copied().collect(), self.masks.take(&positions))
     }
+}
+
+/// Which rows are looked at cannot be foreseen, so each is written, and passed over or not by where
+/// the next one goes.
+fn looked_at<M: Copy + Default + PartialEq>(
+    ticks: &[i64],
+    masks: &[M],
+    seen: Option<&BooleanBuffer>,
+    all_rows: bool,
+    offsets: &[usize],
+) -> (Vec<i64>, Vec<M>, Vec<usize>) {
+    let rows = offsets.last().copied().unwrap_or_default();
+    let (mut times, mut kept) = (vec![0; rows + 1], vec![M::default(); rows + 1]);
+    let (mut end, mut ends) = (0, Vec::with_capacity(offsets.len()));
+    ends.push(0);
+    for run in offsets.windows(2) {
+        for row in run[0]..run[1] {
+            (times[end], kept[end]) = (ticks[row], masks[row]);
+            let is_step = all_rows || masks[row] != M::default();
+            end += usize::from(is_step && seen.is_none_or(|seen| seen.value(row)));
+        }
+        ends.push(end);
+    }
+    times.truncate(end);
+    kept.truncate(end);
+    (times, kept, ends)
 }
 
 /// Histories as state: list `i` of both arrays is the history between offsets `i` and `i + 1`.

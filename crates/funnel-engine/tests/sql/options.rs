@@ -31,7 +31,8 @@ async fn each_option_has_its_effect() {
         "ann | 1\nbob | 1\ncat | 0"
     );
     assert_eq!(
-        answers("window_funnel(1, 'ordered', named_struct('bound', 'exclusive'), at, a, b)").await,
+        answers("window_funnel(1, 'ordered', named_struct('window_bound', 'exclusive'), at, a, b)")
+            .await,
         "ann | 1\nbob | 1\ncat | 0"
     );
     assert_eq!(
@@ -159,6 +160,7 @@ async fn unknown_keys_and_choices_are_refused_while_planning() {
         ("window_funnel(9, named_struct('entry', 'last'), n, yes)", "window_funnel: `options`: `entry` must be one of 'latest', 'first', 'earliest_longest', found 'last'"),
         ("window_funnel(9, named_struct('entry', 1), n, yes)", "window_funnel: `options`: `entry` must be one of 'latest', 'first', 'earliest_longest', found Int64"),
         ("window_funnel(9, named_struct('entry', 'first', 'entry', 'first'), n, yes)", "entry"),
+        ("window_funnel(9, named_struct('bound', 'exclusive', 'window_bound', 'exclusive'), n, yes)", "`window_bound` is given twice"),
         ("window_funnel(9, named_struct('bound', 'open'), n, yes)", "`bound` must be one of 'inclusive', 'exclusive', found 'open'"),
         ("funnel_steps(9, named_struct('reuse', 'no'), n, yes)", "funnel_steps: `options`: `reuse` must be one of 'row_once', 'row_many'"),
         ("funnel_match(9, named_struct('count', 'all'), n, yes)", "`count` must be one of 'unique', 'attempts', 'completions'"),

@@ -38,14 +38,20 @@ async fn traffic(part: &str) -> RecordBatch {
 
 /// Writes `batch`, and whether it is sorted by its first two columns.
 fn write(path: &Path, batch: &RecordBatch, sorted: bool) {
-    let by = |column_idx| SortingColumn {
-        column_idx,
+    write_sorted_by(path, batch, if sorted { &[0, 1] } else { &[] });
+}
+
+/// Writes `batch`, which is sorted by these columns.
+fn write_sorted_by(path: &Path, batch: &RecordBatch, columns: &[i32]) {
+    let columns = columns.iter().map(|column| SortingColumn {
+        column_idx: *column,
         descending: false,
         nulls_first: false,
-    };
+    });
+    let columns = Some(columns.collect()).filter(|columns: &Vec<_>| !columns.is_empty());
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(64))
-        .set_sorting_columns(sorted.then(|| vec![by(0), by(1)]))
+        .set_sorting_columns(columns)
         .build();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
@@ -125,16 +131,93 @@ async fn sorted_files_that_overlap_are_merged() {
     }
     let sql = by_visitor();
     let expected = expected(&sql).await;
-    for batch_rows in [3, 8192] {
-        let session = over(dir.path(), 3, batch_rows).await;
-        let plan = plan(&session, &sql).await;
-        assert!(plan.contains("SortedFunnelExec"), "{plan}");
-        assert!(plan.contains("SortPreservingMergeExec"), "{plan}");
-        assert!(
-            text(&session, &sql).await == expected,
-            "{batch_rows} rows a batch"
+    for partitions in [1, 2, 3, 7] {
+        for batch_rows in [1, 3, 8192] {
+            let session = over(dir.path(), partitions, batch_rows).await;
+            let plan = plan(&session, &sql).await;
+            assert!(plan.contains("MergedFunnelExec"), "{plan}");
+            // With more partitions than files, files are cut into ranges, which are merged as well.
+            let streams = if partitions > 3 && batch_rows < ROWS {
+                partitions
+            } else {
+                3
+            };
+            assert!(plan.contains(&format!("streams={streams}")), "{plan}");
+            assert!(
+                text(&session, &sql).await == expected,
+                "{partitions} partitions, {batch_rows} rows a batch"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_follow_each_other_are_one_stream_of_a_merge() {
+    let dir = TempDir::new().unwrap();
+    // Two days, each in two files; the files of a day do not overlap.
+    for (number, part) in [
+        "ts < 500 AND visitor < 'visitor number 2'",
+        "ts < 500 AND visitor >= 'visitor number 2'",
+        "ts >= 500 AND visitor < 'visitor number 2'",
+        "ts >= 500 AND visitor >= 'visitor number 2'",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let file = dir.path().join(format!("{number}.parquet"));
+        write(&file, &traffic(part).await, true);
+    }
+    let sql = by_visitor();
+    let session = over(dir.path(), 2, 100).await;
+    let plan = plan(&session, &sql).await;
+    assert!(plan.contains("streams=2"), "{plan}");
+    assert!(text(&session, &sql).await == expected(&sql).await);
+}
+
+#[tokio::test]
+async fn merged_keys_may_be_many_columns_of_any_order_and_null() {
+    let dir = TempDir::new().unwrap();
+    let keys = "SELECT CASE WHEN value % 11 > 0 THEN value % 5 END AS brand,
+                       CASE WHEN value % 13 > 0 THEN concat('v', value % 17) END AS visitor,
+                       value * 31 % 1009 AS ts, value * 13 % 5 AS step
+                FROM generate_series(1, 2000)";
+    for part in 0..4 {
+        let sql = format!("SELECT * FROM ({keys}) WHERE ts * 4 / 1009 = {part} ORDER BY 1, 2, 3");
+        let batches = run(&session(), &sql).await.unwrap();
+        let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
+        write_sorted_by(
+            &dir.path().join(format!("{part}.parquet")),
+            &rows,
+            &[0, 1, 2],
         );
     }
+    let level = "window_funnel(90, ts, step = 1, step = 2, step = 3) AS level";
+    let sql =
+        format!("SELECT visitor, brand, {level} FROM t GROUP BY visitor, brand ORDER BY 1, 2");
+    let session = over(dir.path(), 2, 64).await;
+    let plan = plan(&session, &sql).await;
+    assert!(plan.contains("MergedFunnelExec"), "{plan}");
+    let plain = crate::session();
+    let rows = run(&plain, keys).await.unwrap();
+    let table = MemTable::try_new(rows[0].schema(), vec![rows]).unwrap();
+    plain.register_table("t", Arc::new(table)).unwrap();
+    assert_eq!(text(&session, &sql).await, text(&plain, &sql).await);
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_fails_the_merge() {
+    let dir = TempDir::new().unwrap();
+    for part in 0..3 {
+        let rows = traffic(&format!("n % 3 = {part}")).await;
+        write(&dir.path().join(format!("{part}.parquet")), &rows, true);
+    }
+    let session = over(dir.path(), 2, 100).await;
+    let file = dir.path().join("1.parquet");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle - 400..middle].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    assert!(run(&session, &by_visitor()).await.is_err());
 }
 
 #[tokio::test]

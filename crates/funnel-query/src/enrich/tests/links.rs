@@ -1,6 +1,6 @@
 //! How chat rows find their visitor, session and offer.
 
-use funnel_events::EventType as T;
+use funnel_events::{EventType as T, Flow};
 
 use crate::fixture::{Ev, chat, ev, rows, session};
 
@@ -136,4 +136,29 @@ async fn two_chats_of_one_participant_stay_two() {
     let session = session(&[of("k1", 10, 0), of("k2", 500, 0)]).await;
     let sql = "SELECT conversation_key FROM chats ORDER BY 1";
     assert_eq!(rows(&session, sql).await, ["a|k1", "a|k2"]);
+}
+
+#[tokio::test]
+async fn rows_that_do_not_say_their_flow_have_that_of_the_earliest_row_of_their_chat() {
+    let flow = |event: Ev, flow: Flow| event.set(move |e| e.flow = flow);
+    let session = session(&[
+        flow(chat(T::ChatEnded, 50, 3), Flow::Unknown),
+        flow(chat(T::ChatConnected, 20, 1), Flow::Monitored),
+        flow(chat(T::ChatRequested, 10, 0), Flow::Unmonitored),
+        // Another chat that nobody knows anything of.
+        flow(chat(T::ChatEnded, 60, 0), Flow::Unknown)
+            .set(|e| e.chat_session_key = Some("other".to_owned())),
+    ])
+    .await;
+    let sql =
+        "SELECT event_type, flow FROM events_enriched WHERE NOT is_derived ORDER BY event_time";
+    assert_eq!(
+        rows(&session, sql).await,
+        [
+            "chat_requested unmonitored",
+            "chat_connected monitored",
+            "chat_ended unmonitored",
+            "chat_ended unknown",
+        ]
+    );
 }
