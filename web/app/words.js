@@ -19,7 +19,8 @@ const REASONS = {
   after_window: "too late for the window", window_open: "window not over yet",
   only_candidate_used: "its only event serves an earlier step", not_strictly_later: "same instant as the step before",
   excluded_by: "an excluded event ended it", interrupted: "another event came between",
-  held_differs: "other values of the held fields", several_rules: "several rules at once", not_explained: "not explained",
+  held_differs: "other values of the held fields", several_rules: "several rules at once", own_rule: "a rule of the mode",
+  not_explained: "not explained",
 };
 const STATES = { dropped: "dropped", open: "still open", converted: "completed" };
 const CLASSES = {

@@ -1,7 +1,7 @@
 //! The reason of a step that was not reached.
 
 use super::{is_explained, is_plain, next};
-use crate::{Matcher, Mode, Row, Spec, State};
+use crate::{Matcher, Mode, Options, Row, Spec, State};
 
 /// Why a history went no further. Steps count from 0; `step` is the first that was not reached
 /// after the last that was.
@@ -75,6 +75,12 @@ pub enum Reason {
         /// The step.
         step: usize,
     },
+    /// In a mode or with an option that is not explained itself: `ordered` with the same window goes
+    /// further, so that a rule of that mode or option alone stands in the way.
+    OwnRule {
+        /// The step.
+        step: usize,
+    },
     /// Rows satisfy the step, and the mode or an option does not tell why they do not count.
     NotExplained {
         /// The step.
@@ -98,6 +104,7 @@ impl Reason {
             Reason::Interrupted { .. } => "interrupted",
             Reason::HeldDiffers { .. } => "held_differs",
             Reason::SeveralRules { .. } => "several_rules",
+            Reason::OwnRule { .. } => "own_rule",
             Reason::NotExplained { .. } => "not_explained",
         }
     }
@@ -117,6 +124,7 @@ impl Reason {
             | Reason::Interrupted { step, .. }
             | Reason::HeldDiffers { step }
             | Reason::SeveralRules { step }
+            | Reason::OwnRule { step }
             | Reason::NotExplained { step } => step,
         }
     }
@@ -165,6 +173,7 @@ impl Reason {
             | Reason::Interrupted { step, .. }
             | Reason::HeldDiffers { step }
             | Reason::SeveralRules { step }
+            | Reason::OwnRule { step }
             | Reason::NotExplained { step } => *step = other,
         }
         self
@@ -253,7 +262,7 @@ impl Question<'_> {
             };
         }
         if !is_explained(self.spec) {
-            return Reason::NotExplained { step };
+            return self.by_ordered();
         }
         if let Some(by) = self.beyond_window() {
             return Reason::AfterWindow { step, by };
@@ -271,6 +280,27 @@ impl Question<'_> {
             return Reason::OnlyCandidateUsed { step };
         }
         self.out_of_order()
+    }
+
+    /// The reason in a mode that is not explained itself: that of mode `ordered`, if it goes as far.
+    fn by_ordered(&self) -> Reason {
+        let step = self.step;
+        let options = Options {
+            bound: self.spec.options().bound,
+            ..Options::default()
+        };
+        let ordered = Spec::new(Mode::Ordered, self.spec.steps(), self.spec.window());
+        let Ok(spec) = ordered.and_then(|spec| spec.with_options(options)) else {
+            return Reason::NotExplained { step };
+        };
+        match Matcher::new(spec.clone()).level(self.rows) {
+            level if level > step => Reason::OwnRule { step },
+            level if level == step => {
+                let (spec, rows) = (&spec, self.rows);
+                Question { spec, rows, step }.closed()
+            }
+            _ => Reason::NotExplained { step },
+        }
     }
 
     fn closed_next(&self, relevant_steps: bool) -> Reason {

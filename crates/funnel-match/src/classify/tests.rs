@@ -330,6 +330,7 @@ proptest! {
             Reason::ExcludedBy { .. } => prop_assert!(false, "nothing is excluded"),
             Reason::Interrupted { .. }
             | Reason::HeldDiffers { .. }
+            | Reason::OwnRule { .. }
             | Reason::NotExplained { .. } => {
                 prop_assert!(false, "{why:?} in mode {}", spec.mode());
             }

@@ -154,6 +154,16 @@ fn of_rules(words: &Words<'_>, reason: Reason) -> (String, String) {
             format!("{missing} happened only with other held values"),
             needed("with the same held values, or a funnel that holds fewer"),
         ),
+        Reason::OwnRule { .. } => (
+            format!(
+                "rows satisfy {missing}, and a rule of mode {}, or an option, keeps them from counting",
+                words.mode
+            ),
+            format!(
+                "{}; mode ordered would count it",
+                needed("by the rules of that mode")
+            ),
+        ),
         Reason::NotExplained { .. } => (
             format!(
                 "rows satisfy {missing}, and mode {} does not tell why they do not count",

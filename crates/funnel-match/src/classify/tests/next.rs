@@ -36,7 +36,7 @@ fn what_comes_between_is_named_in_mode_next() {
 }
 
 #[test]
-fn a_dialect_tells_the_chain_and_says_that_it_does_not_explain_the_rest() {
+fn a_dialect_tells_the_chain_and_the_reason_as_far_as_ordered_knows_it() {
     let mode: Mode = "ch:strict_deduplication".parse().unwrap();
     let history = [(0, 1), (1, 2), (2, 2), (3, 4), (4, 0)];
     let spec = Spec::new(mode, 3, Some(10)).unwrap();
@@ -52,9 +52,23 @@ fn a_dialect_tells_the_chain_and_says_that_it_does_not_explain_the_rest() {
         ]
     );
     let why = |history: &[(i64, u64)]| reason(&spec, &rows(history), Some(5));
-    assert_eq!(why(&history), Some(Reason::NotExplained { step: 2 }));
+    assert_eq!(why(&history), Some(Reason::OwnRule { step: 2 }));
+    // Without the repeat there is one rule less, and the window alone is in the way.
+    assert_eq!(
+        why(&[(0, 1), (1, 2), (13, 4)]),
+        Some(Reason::AfterWindow { step: 2, by: 3 })
+    );
+    assert_eq!(
+        why(&[(0, 1), (1, 4), (2, 2)]),
+        Some(Reason::OnlyBeforePrevious { step: 2 })
+    );
     assert_eq!(why(&history[..2]), Some(Reason::NeverSeen { step: 2 }));
     assert_eq!(why(&[]), Some(Reason::NeverEntered));
+    // A mode that goes further than `ordered` does, and not to the end.
+    let mode: Mode = "unordered".parse().unwrap();
+    let spec = Spec::new(mode, 3, Some(10)).unwrap();
+    let found = reason(&spec, &rows(&[(0, 4), (1, 1), (20, 2)]), Some(5));
+    assert_eq!(found, Some(Reason::NotExplained { step: 2 }));
 }
 
 #[test]
