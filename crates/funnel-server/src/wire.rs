@@ -6,9 +6,9 @@
 //! | `startup` | who connects |
 //! | `session` | settings, transaction, and the state of the lake of one connection |
 //! | `statements`, `dialect`, `rewrite` | texts to what they ask for; what is refused |
-//! | `simple`, `extended`, `parameters` | the two protocols |
+//! | `simple`, `extended`, `prepared`, `parameters` | the two protocols |
 //! | `answers`, `run`, `copy` | queries that run apart, and their rows on the way out |
-//! | `catalog`, `functions`, `procedures`, `to_char` | what PostgreSQL has and clients ask for |
+//! | `catalog`, `tables`, `functions`, `procedures`, `to_char` | what PostgreSQL has and clients ask for |
 //! | `cancel`, `errors`, `settings` | cancel requests, SQLSTATEs, `SET` and `SHOW` |
 
 mod answers;
@@ -21,6 +21,7 @@ mod errors;
 mod extended;
 mod functions;
 mod parameters;
+mod prepared;
 mod procedures;
 mod rewrite;
 mod run;
@@ -29,6 +30,7 @@ mod settings;
 mod simple;
 mod startup;
 mod statements;
+mod tables;
 mod to_char;
 
 use std::net::SocketAddr;

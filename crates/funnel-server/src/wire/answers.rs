@@ -27,7 +27,7 @@ use pgwire::types::format::FormatOptions;
 
 use super::copy::CopyForm;
 use super::errors::Failure;
-use super::extended::Prepared;
+use super::prepared::Prepared;
 use super::run::{Ends, Running, apart, encoded};
 use super::session::{Context, Session};
 use super::settings::Settings;

@@ -90,3 +90,27 @@ impl Drop for Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_ends_the_statement_of_its_connection_and_not_the_next_one() {
+        let running = Arc::new(Running::default());
+        let (one, other) = (running.slot(), running.slot());
+        one.register(1, &SecretKey::I32(11));
+        other.register(2, &SecretKey::I32(22));
+        let (first, beside) = (one.next(), other.next());
+        let ask =
+            |pid, key| running.on_cancel_request(CancelRequest::new(pid, SecretKey::I32(key)));
+        ask(1, 22).await;
+        ask(3, 11).await;
+        assert!(!first.is_cancelled());
+        ask(1, 11).await;
+        assert!(first.is_cancelled() && !beside.is_cancelled());
+        assert!(!one.next().is_cancelled());
+        drop(one);
+        assert_eq!(running.by_key.lock().unwrap().len(), 1);
+    }
+}

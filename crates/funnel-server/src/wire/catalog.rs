@@ -17,7 +17,7 @@ use datafusion_pg_catalog::pg_catalog::{
 };
 use funnel_query::QuerySession;
 
-use super::{functions, procedures};
+use super::{procedures, tables};
 
 /// The schema of the tables, by PostgreSQL's name for it.
 pub(super) const SCHEMA: &str = "public";
@@ -188,7 +188,7 @@ struct System(Arc<PgCatalogSchemaProvider<Tables, Roles>>);
 impl SchemaProvider for System {
     fn table_names(&self) -> Vec<String> {
         let mut names: Vec<String> = PG_CATALOG_TABLES.iter().map(ToString::to_string).collect();
-        names.extend(functions::TABLES.iter().map(ToString::to_string));
+        names.extend(tables::ADDED.iter().map(ToString::to_string));
         names
     }
 
@@ -196,22 +196,24 @@ impl SchemaProvider for System {
         &self,
         name: &str,
     ) -> Result<Option<Arc<dyn datafusion::catalog::TableProvider>>> {
-        if let Some(table) = functions::table(name)? {
+        if let Some(table) = tables::empty(name)? {
             return Ok(Some(table));
         }
-        let known = self.0.table(name).await?;
-        if name != "pg_proc" {
-            return Ok(known);
-        }
-        match (known, self.0.table("pg_namespace").await?) {
-            (Some(known), Some(schemas)) => {
-                Ok(Some(procedures::with_ours(known, schemas, SCHEMA).await?))
-            }
-            (known, _) => Ok(known),
-        }
+        let Some(known) = self.0.table(name).await? else {
+            return Ok(None);
+        };
+        let table = match name {
+            "pg_class" => tables::with_options(known).await?,
+            "pg_proc" => match self.0.table("pg_namespace").await? {
+                Some(schemas) => procedures::with_ours(known, schemas, SCHEMA).await?,
+                None => known,
+            },
+            _ => known,
+        };
+        Ok(Some(table))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.table_exist(name) || functions::TABLES.contains(&name)
+        self.0.table_exist(name) || tables::ADDED.contains(&name)
     }
 }

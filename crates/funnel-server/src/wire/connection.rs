@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use pgwire::api::{ClientInfo, PgWireConnectionState};
-use pgwire::error::{PgWireError, PgWireResult};
+use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::server::{
     MaybeTls, PgWireMessageServerCodec, negotiate_tls, process_error, process_message,
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::errors::{Failure, plain};
-use super::extended::{Extended, Prepared};
+use super::extended::Extended;
+use super::prepared::Prepared;
 use super::session::Session;
 use super::simple::{NoCopyIn, Simple};
 use super::startup::Startup;
@@ -152,16 +153,14 @@ async fn answered(
     if let PgWireError::IoError(error) = error {
         return Err(error);
     }
-    let error = plain(error);
-    let fatal = match &error {
-        PgWireError::UserError(info) => info.is_fatal(),
-        _ => false,
-    };
+    let info = ErrorInfo::from(plain(error));
+    let fatal = info.is_fatal();
     if is_starting && !fatal {
-        let failure = Failure::fatal("08P01", error.to_string());
-        goodbye(socket, failure).await?;
+        let message = info.message;
+        goodbye(socket, Failure::fatal("08P01", message)).await?;
         return Ok(false);
     }
+    let error = PgWireError::UserError(Box::new(info));
     let telling = process_error(socket, error, is_extended);
     match timeout(GOODBYE_TIME, telling).await {
         Ok(told) => told.map(|()| !fatal),

@@ -6,16 +6,18 @@ use std::ops::ControlFlow;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr as Logical;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Statement, TableFactor, Value, VisitMut, VisitorMut,
-    visit_expressions, visit_expressions_mut,
+    ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::unparser::expr_to_sql;
+
+use pgwire::api::Type;
 
 use super::errors::Failure;
 
 /// Values with which a table function can be planned before its own are known: a name and two days, then anything.
-const SAMPLES: [&str; 3] = ["impression_to_chat", "2024-01-01", "2024-01-01"];
-const SAMPLE: &str = "0";
+const SAMPLES: [&str; 3] = ["impression_to_chat", SAMPLE, SAMPLE];
+const SAMPLE: &str = "2024-01-01";
 
 /// The text as the parser takes it.
 pub(super) fn adapted(text: &str) -> Cow<'_, str> {
@@ -88,6 +90,49 @@ pub(super) fn bound(statement: &Statement, values: &[ScalarValue]) -> Result<Sta
         ControlFlow::Continue(()) => Ok(statement),
         ControlFlow::Break(failure) => Err(failure),
     }
+}
+
+/// The statement with the types of lists that a client said of its parameters: the planner does not find them out.
+pub(super) fn with_lists(statement: &Statement, said: &[Option<Type>]) -> Option<Statement> {
+    let lists: Vec<Option<DataType>> = said
+        .iter()
+        .map(|kind| kind.as_ref().and_then(list_type))
+        .collect();
+    if lists.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut statement = statement.clone();
+    let _: ControlFlow<()> = visit_expressions_mut(&mut statement, |expression| {
+        let at = placeholder(expression).and_then(|number| number.checked_sub(1));
+        if let Some(Some(list)) = at.and_then(|at| lists.get(at)) {
+            let inner = std::mem::replace(expression, Expr::value(Value::Null));
+            *expression = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(inner),
+                data_type: list.clone(),
+                array: false,
+                format: None,
+            };
+        }
+        ControlFlow::Continue(())
+    });
+    Some(statement)
+}
+
+fn list_type(kind: &Type) -> Option<DataType> {
+    let element = match *kind {
+        Type::TEXT_ARRAY | Type::VARCHAR_ARRAY => DataType::Text,
+        Type::INT2_ARRAY => DataType::SmallInt(None),
+        Type::INT4_ARRAY => DataType::Int(None),
+        Type::INT8_ARRAY => DataType::BigInt(None),
+        Type::FLOAT8_ARRAY => DataType::Double(ExactNumberInfo::None),
+        Type::DATE_ARRAY => DataType::Date,
+        _ => return None,
+    };
+    Some(DataType::Array(ArrayElemTypeDef::SquareBracket(
+        Box::new(element),
+        None,
+    )))
 }
 
 /// The highest number of a parameter.

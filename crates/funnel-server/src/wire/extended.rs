@@ -3,18 +3,14 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::Statement;
 use futures::{Sink, SinkExt};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, send_execution_response};
-use pgwire::api::results::{
-    DescribePortalResponse, DescribeStatementResponse, FieldInfo, Response, Tag,
-};
-use pgwire::api::stmt::{QueryParser, StoredStatement};
+use pgwire::api::results::{DescribePortalResponse, DescribeStatementResponse, Response, Tag};
+use pgwire::api::stmt::StoredStatement;
 use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type};
 use pgwire::error::{PgWireError, PgWireResult};
@@ -30,7 +26,8 @@ use super::answers::{
 };
 use super::dialect;
 use super::errors::Failure;
-use super::parameters::{self, Parameter};
+use super::parameters;
+use super::prepared::{Prepared, Unused, is_same, parameters_of, statement_of, with_statement};
 use super::run::{Ends, Running};
 use super::session::{Context, Session};
 use super::statements::{Command, parse};
@@ -39,47 +36,6 @@ use super::statements::{Command, parse};
 const STATEMENTS_MAX: usize = 1000;
 
 pub(super) struct Extended(pub(super) Arc<Session>);
-
-/// A statement that was prepared.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    command: Arc<Command>,
-    /// The columns of its rows, if it has any.
-    schema: Option<SchemaRef>,
-    plan: Option<(LogicalPlan, Context)>,
-    parameters: Arc<Vec<Parameter>>,
-    /// The plan has samples where parameters are arguments of a table function: it is made anew with their values.
-    is_sample: bool,
-}
-
-impl Prepared {
-    /// What stands for a cursor, so that its columns can be asked for by its name.
-    pub(super) fn of_cursor(name: &str, schema: &SchemaRef) -> Self {
-        let fetch = Command::Fetch {
-            cursor: name.to_owned(),
-            rows: None,
-        };
-        Self {
-            command: Arc::new(fetch),
-            schema: Some(Arc::clone(schema)),
-            plan: None,
-            parameters: Arc::default(),
-            is_sample: false,
-        }
-    }
-
-    fn columns(&self, session: &Session, format: &Format) -> PgWireResult<Option<Vec<FieldInfo>>> {
-        let Some(schema) = &self.schema else {
-            return Ok(None);
-        };
-        if matches!(self.command.as_ref(), Command::CopyOut(..)) {
-            return Ok(None);
-        }
-        let settings = session.settings().clone();
-        let fields = fields(schema, format, &settings)?;
-        Ok(Some(fields.as_ref().clone()))
-    }
-}
 
 #[async_trait]
 impl ExtendedQueryHandler for Extended {
@@ -306,14 +262,25 @@ impl Extended {
             Command::Read(statement) | Command::CopyOut(statement, _) => {
                 let ends = session.next_statement();
                 let context = session.context().await?;
+                let typed = dialect::with_lists(statement, said);
+                let statement = typed.as_ref().unwrap_or(statement);
                 let sampled = dialect::sampled(statement);
                 prepared.is_sample = sampled.is_some();
-                let statement = sampled.as_ref().unwrap_or(statement);
-                let plan = planned(session, &ends, &context, statement).await?;
-                let said = &parameters_of(&command, said);
+                let planning = sampled.as_ref().unwrap_or(statement);
+                let plan = planned(session, &ends, &context, planning).await?;
+                let said = &parameters_of(statement, said);
                 prepared.parameters = Arc::new(parameters::of(&plan, said)?);
                 prepared.schema = Some(Arc::clone(plan.schema().inner()));
                 prepared.plan = Some((plan, context));
+                if let Some(typed) = typed {
+                    prepared.command = Arc::new(with_statement(&command, typed)?);
+                }
+            }
+            Command::Declare(cursor) => {
+                let ends = session.next_statement();
+                let context = session.context().await?;
+                let plan = planned(session, &ends, &context, &cursor.query).await?;
+                prepared.parameters = Arc::new(parameters::of(&plan, said)?);
             }
             Command::Fetch { cursor, .. } => {
                 let open = session.open.lock().await;
@@ -332,12 +299,8 @@ impl Extended {
     async fn bind_values(&self, portal: &mut Portal<Prepared>) -> PgWireResult<()> {
         let prepared = &portal.statement.statement;
         let values = parameters::values(portal, &prepared.parameters)?;
-        let bound = |statement: &Statement| dialect::bound(statement, &values).map(Box::new);
-        let command = match prepared.command.as_ref() {
-            Command::Read(statement) => Command::Read(bound(statement)?),
-            Command::CopyOut(statement, form) => Command::CopyOut(bound(statement)?, form.clone()),
-            _ => return Err(Failure::internal().into()),
-        };
+        let bound = dialect::bound(statement_of(&prepared.command)?, &values)?;
+        let command = with_statement(&prepared.command, bound)?;
         let prepared = self.prepared(command, &[]).await?;
         let statement = StoredStatement::new(portal.statement.id.clone(), prepared, Vec::new());
         portal.statement = Arc::new(statement);
@@ -359,7 +322,15 @@ impl Extended {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let session = &self.0;
-        let command = Arc::clone(&portal.statement.statement.command);
+        let prepared = &portal.statement.statement;
+        let mut command = Arc::clone(&prepared.command);
+        if let Command::Declare(cursor) = command.as_ref()
+            && !prepared.parameters.is_empty()
+        {
+            let values = parameters::values(portal, &prepared.parameters)?;
+            let bound = dialect::bound(&cursor.query, &values)?;
+            command = Arc::new(with_statement(&command, bound)?);
+        }
         if let Some(tag) = controlled(session, client, &command).await? {
             return send_execution_response(client, tag).await;
         }
@@ -426,10 +397,7 @@ impl Extended {
         {
             return Ok(plan.clone());
         }
-        let (Command::Read(statement) | Command::CopyOut(statement, _)) = prepared.command.as_ref()
-        else {
-            return Err(Failure::internal().into());
-        };
+        let statement = statement_of(&prepared.command)?;
         let plan = planned(&self.0, ends, context, statement).await?;
         let known = prepared.schema.as_deref();
         if known.is_some_and(|known| !is_same(known, plan.schema().as_arrow())) {
@@ -455,27 +423,6 @@ impl Extended {
     }
 }
 
-/// What the client said of each parameter; of those that no plan tells of, that they are texts.
-fn parameters_of(command: &Command, said: &[Option<Type>]) -> Vec<Option<Type>> {
-    let (Command::Read(statement) | Command::CopyOut(statement, _)) = command else {
-        return Vec::new();
-    };
-    let mut said = said.to_vec();
-    said.resize(said.len().max(dialect::parameters(statement)), None);
-    said
-}
-
-/// Do rows of both look the same to a client?
-fn is_same(one: &Schema, other: &Schema) -> bool {
-    let columns = |schema: &Schema| -> Vec<_> {
-        let fields = schema.fields().iter();
-        fields
-            .map(|field| (field.name().clone(), field.data_type().clone()))
-            .collect()
-    };
-    columns(one) == columns(other)
-}
-
 fn no_statement(name: &str) -> Failure {
     let name = if name == DEFAULT_NAME { "" } else { name };
     Failure::new(
@@ -487,36 +434,4 @@ fn no_statement(name: &str) -> Failure {
 fn no_portal(name: &str) -> Failure {
     let name = if name == DEFAULT_NAME { "" } else { name };
     Failure::new("34000", format!("portal \"{name}\" does not exist"))
-}
-
-/// The library asks for one; statements are prepared by `Extended` itself, which knows the cursors too.
-pub(super) struct Unused;
-
-#[async_trait]
-impl QueryParser for Unused {
-    type Statement = Prepared;
-
-    async fn parse_sql<C>(
-        &self,
-        _client: &C,
-        _sql: &str,
-        _types: &[Option<Type>],
-    ) -> PgWireResult<Option<Prepared>>
-    where
-        C: ClientInfo + Unpin + Send + Sync,
-    {
-        Err(Failure::internal().into())
-    }
-
-    fn get_parameter_types(&self, _statement: &Prepared) -> PgWireResult<Vec<Type>> {
-        Ok(Vec::new())
-    }
-
-    fn get_result_schema(
-        &self,
-        _statement: &Prepared,
-        _format: Option<&Format>,
-    ) -> PgWireResult<Vec<FieldInfo>> {
-        Ok(Vec::new())
-    }
 }

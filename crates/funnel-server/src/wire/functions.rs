@@ -1,15 +1,14 @@
-//! Functions and tables that PostgreSQL has and clients ask for.
+//! Functions that PostgreSQL has and clients ask for.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
+use arrow::array::{ArrayRef, AsArray, StringArray, new_empty_array};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use datafusion::common::cast::as_string_array;
-use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err};
-use datafusion::datasource::MemTable;
+use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err, not_impl_err};
 use datafusion::error::Result;
+use datafusion::functions_nested::string::array_to_string_udf;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, create_udf,
 };
@@ -19,48 +18,12 @@ use datafusion_pg_catalog::pg_catalog as library;
 use super::settings::Settings;
 use super::{SERVER_VERSION, catalog, procedures, to_char};
 
-/// Tables of `pg_catalog` that the library lacks. There is nothing in them.
-pub(super) const TABLES: [&str; 4] = ["pg_user", "pg_locks", "pg_indexes", "pg_stat_activity"];
-
 /// What functions tell of the connection.
 pub(super) struct Known<'a> {
     pub(super) database: &'a str,
     pub(super) user: &'a str,
     pub(super) pid: i32,
     pub(super) settings: &'a Arc<Mutex<Settings>>,
-}
-
-/// A table that the library lacks.
-pub(super) fn table(name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let number = |name: &str| Field::new(name, DataType::Int32, true);
-    let fields = match name {
-        "pg_user" => vec![text("usename"), number("usesysid"), text("passwd")],
-        "pg_locks" => vec![
-            text("locktype"),
-            number("relation"),
-            number("pid"),
-            text("mode"),
-        ],
-        "pg_indexes" => vec![
-            text("schemaname"),
-            text("tablename"),
-            text("indexname"),
-            text("tablespace"),
-            text("indexdef"),
-        ],
-        "pg_stat_activity" => vec![
-            text("datname"),
-            number("pid"),
-            text("usename"),
-            text("application_name"),
-            text("state"),
-            text("query"),
-        ],
-        _ => return Ok(None),
-    };
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![]])?)))
 }
 
 pub(super) fn register(ctx: &SessionContext, known: &Known<'_>) {
@@ -175,6 +138,18 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
             |(_, _, arguments, _)| arguments,
         ),
     ]);
+    let sizes = ["database", "indexes", "table", "tablespace"];
+    functions.extend(sizes.map(|kind| fixed(&format!("pg_{kind}_size"), ScalarValue::Int64(None))));
+    let key = Fields::from(vec![
+        Field::new("x", DataType::Int16, true),
+        Field::new("n", DataType::Int32, true),
+    ]);
+    functions.extend([
+        absent("json_build_object", DataType::Utf8),
+        absent("generate_subscripts", DataType::Int32),
+        absent("_pg_expandarray", DataType::Struct(key)),
+        ScalarUDF::new_from_impl(ArrayToString(array_to_string_udf())),
+    ]);
     // There are no remarks, indexes, rules and triggers here.
     let nothing = [
         "obj_description",
@@ -252,6 +227,72 @@ impl ScalarUDFImpl for Fixed {
 
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
+
+/// A function that statements of clients name, over tables in which there is nothing. It has no value.
+fn absent(name: &str, result: DataType) -> ScalarUDF {
+    ScalarUDF::new_from_impl(Absent {
+        name: name.to_owned(),
+        signature: Signature::variadic_any(Volatility::Volatile),
+        result,
+    })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Absent {
+    name: String,
+    signature: Signature,
+    result: DataType,
+}
+
+impl ScalarUDFImpl for Absent {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.result.clone())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if arguments.number_rows > 0 {
+            return not_impl_err!("{} is not known here", self.name);
+        }
+        Ok(ColumnarValue::Array(new_empty_array(&self.result)))
+    }
+}
+
+/// `array_to_string`; the library has some of the lists of the catalog as texts already.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayToString(Arc<ScalarUDF>);
+
+impl ScalarUDFImpl for ArrayToString {
+    fn name(&self) -> &'static str {
+        "array_to_string"
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arguments.to_vec())
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match arguments.args.first() {
+            Some(first) if !first.data_type().is_list() => first.cast_to(&DataType::Utf8, None),
+            _ => self.0.invoke_with_args(arguments),
+        }
     }
 }
 

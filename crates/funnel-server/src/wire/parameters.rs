@@ -15,7 +15,7 @@ use pgwire::api::portal::Portal;
 use pgwire::error::PgWireResult;
 
 use super::errors::Failure;
-use super::extended::Prepared;
+use super::prepared::Prepared;
 
 /// Parameters that a statement may have, as in PostgreSQL.
 const PARAMETERS_MAX: usize = 65_535;
@@ -76,6 +76,16 @@ fn placeholders(plan: &LogicalPlan) -> Result<HashMap<usize, Wanted>, Failure> {
         found.insert(number(&name)?, wanted);
     }
     plan.apply_with_subqueries(|node| {
+        // How many rows is a number, which the library leaves open.
+        if let LogicalPlan::Limit(limit) = node {
+            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                if let Expr::Placeholder(placeholder) = count.as_ref()
+                    && let Ok(at) = number(&placeholder.id)
+                {
+                    found.entry(at).or_default().data_type = Some(DataType::Int64);
+                }
+            }
+        }
         for expression in node.expressions() {
             expression.apply(|expression| {
                 if let Some((name, data_type, alias)) = described(expression)

@@ -219,3 +219,61 @@ pub(super) async fn encoded(
     };
     Ok(apart(runner, ends, work).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+
+    use super::*;
+    use crate::config::Limits;
+
+    fn runner() -> Runner {
+        let limits = Limits {
+            queries: 1,
+            ..Limits::default()
+        };
+        Runner::new(&limits).unwrap()
+    }
+
+    fn ends() -> Ends {
+        Ends::new(CancellationToken::new(), Duration::from_secs(60))
+    }
+
+    async fn rows(runner: &Runner, ctx: &SessionContext, sql: &str) -> Result<usize, Failure> {
+        let plan = ctx.state().create_logical_plan(sql).await.unwrap();
+        let mut running = Running::start(runner, ends(), ctx, plan).await?;
+        let mut rows = 0;
+        while let Some(batch) = running.next(Some(3)).await? {
+            assert!(batch.num_rows() <= 3);
+            rows += batch.num_rows();
+        }
+        Ok(rows)
+    }
+
+    /// Some plans of DataFusion panic (apache/datafusion#24676).
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_and_gives_its_place_back() {
+        let runner = runner();
+        let ctx = SessionContext::new();
+        let panics = |_: &[ColumnarValue]| -> datafusion::error::Result<ColumnarValue> {
+            panic!("partition not used yet")
+        };
+        ctx.register_udf(create_udf(
+            "panics",
+            vec![DataType::Int64],
+            DataType::Int64,
+            Volatility::Volatile,
+            Arc::new(panics),
+        ));
+        let failed = rows(&runner, &ctx, "SELECT panics(value) FROM range(0, 3)").await;
+        assert_eq!(failed.unwrap_err().code, "XX000");
+        assert_eq!(
+            rows(&runner, &ctx, "SELECT value FROM range(0, 10)").await,
+            Ok(10)
+        );
+        let planning = apart(&runner, &ends(), async { panic!("while planning") });
+        let planning: Result<(), Failure> = planning.await;
+        assert_eq!(planning.unwrap_err().code, "XX000");
+    }
+}

@@ -248,7 +248,11 @@ fn checked(parameter: &Parameter, value: &str) -> Result<String, Failure> {
         .hint(wanted)
     };
     match parameter.name {
-        "client_encoding" => match value.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+        "client_encoding" => match value
+            .to_ascii_lowercase()
+            .replace(['-', '_', '\''], "")
+            .as_str()
+        {
             "utf8" | "unicode" | "" | "default" => Ok("UTF8".to_owned()),
             _ => Err(Failure::unsupported(format!(
                 "encoding \"{value}\" is not known here: texts are UTF8"

@@ -84,3 +84,85 @@ async fn tables_and_columns_are_in_the_catalog() {
         "{columns:?}"
     );
 }
+
+/// What Grafana's query builder sends, word by word, and what its macros become.
+#[tokio::test]
+async fn statements_of_grafana_are_answered() {
+    let service = Service::start("");
+    let client = connect(&service).await;
+    let path = r#"quote_ident(table_schema) IN (
+              SELECT
+                CASE WHEN trim(s[i]) = '"$user"' THEN user ELSE trim(s[i]) END
+              FROM
+                generate_series(
+                  array_lower(string_to_array(current_setting('search_path'),','),1),
+                  array_upper(string_to_array(current_setting('search_path'),','),1)
+                ) as i,
+                string_to_array(current_setting('search_path'),',') s
+              )"#;
+    let tables = format!(
+        r#"SELECT
+        CASE WHEN
+              {path}
+          THEN quote_ident(table_name)
+          ELSE quote_ident(table_schema) || '.' || quote_ident(table_name)
+        END AS "table"
+        FROM information_schema.tables
+        WHERE quote_ident(table_schema) NOT IN ('information_schema',
+                                 'pg_catalog',
+                                 '_timescaledb_cache',
+                                 '_timescaledb_catalog',
+                                 '_timescaledb_internal',
+                                 '_timescaledb_config',
+                                 'timescaledb_information',
+                                 'timescaledb_experimental')
+        ORDER BY CASE WHEN
+              {path} THEN 0 ELSE 1 END, 1"#
+    );
+    let found = texts(&client, &tables).await;
+    assert!(
+        found.iter().any(|table| table.ends_with("offers")),
+        "{found:?}"
+    );
+    let columns = format!(
+        r#"SELECT quote_ident(column_name) AS "column", data_type AS "type"
+        FROM information_schema.columns
+        WHERE
+          CASE WHEN array_length(parse_ident('public.offers'),1) = 2
+            THEN quote_ident(table_schema) = (parse_ident('public.offers'))[1]
+              AND quote_ident(table_name) = (parse_ident('public.offers'))[2]
+            ELSE quote_ident(table_name) = 'public.offers'
+              AND
+              {path}
+          END"#
+    );
+    let found = texts(&client, &columns).await;
+    assert!(found.contains(&"account_id".to_owned()), "{found:?}");
+    for (query, count) in [
+        (
+            "SELECT current_setting('server_version_num')::int/100 as version",
+            1,
+        ),
+        (
+            "SELECT floor(extract(epoch from event_time)/86400)*86400 AS \"time\", count(*) AS n FROM events \
+             WHERE event_time BETWEEN '2024-03-04T00:00:00Z' AND '2024-03-06T23:59:59.999Z' GROUP BY 1 ORDER BY 1",
+            3,
+        ),
+    ] {
+        assert_eq!(texts(&client, query).await.len(), count, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn named_queries_are_tables() {
+    let service = Service::start("");
+    let client = connect(&service).await;
+    let names = texts(&client, "SELECT name FROM named_queries() ORDER BY 1").await;
+    assert!(names.contains(&"metrics".to_owned()), "{names:?}");
+    let accounts = texts(
+        &client,
+        "SELECT account_id FROM named_query('metrics', named_struct('from', '2024-03-01', 'to', '2024-04-30')) ORDER BY 1",
+    )
+    .await;
+    assert_eq!(accounts, crate::serve::accounts());
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
 use tokio_postgres::NoTls;
 
 use super::{ENDLESS, PATIENCE, config, connect, connect_as, db_error, refusal, text, texts};
@@ -26,9 +27,6 @@ async fn a_cancel_request_ends_the_statement_that_runs_and_nothing_else() {
     assert!(said.message().contains("user request"), "{said:?}");
     assert!(begun.elapsed() < PATIENCE);
     assert_eq!(text(&client, "SELECT 1").await, "1");
-    // One that comes too late ends nothing.
-    cancel.cancel_query(NoTls).await.unwrap();
-    assert_eq!(text(&client, "SELECT 2").await, "2");
 }
 
 /// Also in the middle of rows, and for the extended protocol.
@@ -117,11 +115,12 @@ async fn a_client_that_goes_ends_its_query() {
 async fn an_answer_has_a_limit() {
     let service = Service::start("answer_size = \"20 kB\"");
     let client = connect(&service).await;
-    for query in ["SELECT * FROM events", "COPY events TO STDOUT"] {
-        let said = refusal(&client, query).await;
-        assert_eq!(said.code().code(), "54000", "{said:?}");
-        assert!(said.hint().unwrap().contains("LIMIT"), "{said:?}");
-    }
+    let said = refusal(&client, "SELECT * FROM events").await;
+    assert_eq!(said.code().code(), "54000", "{said:?}");
+    assert!(said.hint().unwrap().contains("LIMIT"), "{said:?}");
+    let copied = client.copy_out("COPY events TO STDOUT").await.unwrap();
+    let error = copied.try_for_each(|_| async { Ok(()) }).await.unwrap_err();
+    assert_eq!(db_error(&error).code().code(), "54000", "{error:?}");
     assert_eq!(text(&client, "SELECT 1").await, "1");
     let long = format!("SELECT '{}'", "x".repeat(70 << 10));
     let error = client.simple_query(&long).await.unwrap_err();
@@ -136,19 +135,6 @@ async fn a_query_that_needs_too_much_memory_is_refused() {
         (SELECT event_id FROM events LIMIT 400) AS b) SELECT count(*) AS n FROM pairs JOIN pairs AS same USING (k)";
     let said = refusal(&client, large).await;
     assert_eq!(said.code().code(), "53200", "{said:?}");
-    assert_eq!(text(&client, "SELECT 1").await, "1");
-}
-
-/// DataFusion 55.2 panics in a join without an equation when memory is short (apache/datafusion#24676).
-#[tokio::test]
-async fn a_panic_is_an_error_and_the_connection_lives() {
-    let service = Service::start("[query]\nmemory = \"32 MiB\"");
-    let client = connect(&service).await;
-    let joined = "SELECT count(*) FROM (SELECT a.event_id AS x FROM events AS a, events AS b LIMIT 3000000) AS l \
-                  JOIN events AS r ON l.x < r.event_id";
-    let said = refusal(&client, joined).await;
-    assert!(["XX000", "53200"].contains(&said.code().code()), "{said:?}");
-    assert!(!said.message().contains("panicked"), "{said:?}");
     assert_eq!(text(&client, "SELECT 1").await, "1");
 }
 

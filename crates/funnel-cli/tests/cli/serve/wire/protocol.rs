@@ -29,7 +29,7 @@ async fn what_would_write_is_refused() {
         ),
         (
             "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
-            "25006",
+            "42601",
         ),
         ("SET datafusion.execution.batch_size = 1", "42501"),
         ("SET ROLE operator", "42501"),
