@@ -3,11 +3,14 @@
 
 mod bind;
 mod front_matter;
+mod table;
 
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
+
+pub(crate) use table::register;
 
 use crate::QuerySession;
 use crate::error::{QueryError, Result};

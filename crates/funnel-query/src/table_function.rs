@@ -19,7 +19,7 @@ use datafusion::prelude::SessionContext;
 use crate::error::QueryError;
 use crate::funnel::FunnelDefinition;
 use crate::report::{self, ReportRequest};
-use crate::{QueryOptions, QuerySession};
+use crate::{QueryOptions, QuerySession, named};
 
 /// Name in SQL.
 const FUNCTION: &str = "funnel";
@@ -45,12 +45,14 @@ pub(crate) fn register(
         as_of,
         complete_until,
     };
-    ctx.register_udtf(FUNCTION, Arc::new(FunnelFunction(Arc::new(around))));
+    let around = Arc::new(around);
+    ctx.register_udtf(FUNCTION, Arc::new(FunnelFunction(Arc::clone(&around))));
+    named::register(ctx, around);
 }
 
 /// What a report needs beside the tables of the session that asks.
 #[derive(Debug)]
-struct Around {
+pub(crate) struct Around {
     enriched: SchemaRef,
     options: QueryOptions,
     as_of: DateTime<Utc>,
@@ -59,7 +61,7 @@ struct Around {
 
 impl Around {
     /// The session that asks. The function does not hold it: it is held by it.
-    fn session(&self, session: &dyn Session) -> PlanResult<QuerySession> {
+    pub(crate) fn session(&self, session: &dyn Session) -> PlanResult<QuerySession> {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state
             .ok_or_else(|| plan_datafusion_err!("{FUNCTION} runs in a session of its own lake"))?;
@@ -93,7 +95,8 @@ impl TableFunctionImpl for FunnelFunction {
             types.push(field.data_type().clone());
         }
         let session = self.0.session(args.session())?;
-        let schema = report::schema(&session, &request, &types).map_err(refused)?;
+        let schema =
+            report::schema(&session, &request, &types).map_err(|error| refused(FUNCTION, error))?;
         Ok(Arc::new(FunnelTable {
             around: Arc::clone(&self.0),
             request,
@@ -130,7 +133,7 @@ impl TableProvider for FunnelTable {
         let session = self.around.session(session)?;
         let (_, rows) = report::counts(&session, &self.request)
             .await
-            .map_err(refused)?;
+            .map_err(|error| refused(FUNCTION, error))?;
         let columns = rows.columns().iter().zip(self.schema.fields());
         let columns = columns.map(|(column, field)| cast(column, field.data_type()));
         let columns = columns.collect::<Result<_, _>>()?;
@@ -142,12 +145,12 @@ impl TableProvider for FunnelTable {
 }
 
 /// What the caller can put right is an error of the plan, with its cause in one text.
-fn refused(error: QueryError) -> DataFusionError {
+pub(crate) fn refused(function: &str, error: QueryError) -> DataFusionError {
     if error.kind() != crate::ErrorKind::Usage {
         return DataFusionError::External(Box::new(error));
     }
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    plan_datafusion_err!("{FUNCTION}: {error}{}", cause.unwrap_or_default())
+    plan_datafusion_err!("{function}: {error}{}", cause.unwrap_or_default())
 }
 
 fn request(arguments: &[Expr]) -> PlanResult<ReportRequest> {

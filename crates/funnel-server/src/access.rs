@@ -159,19 +159,28 @@ impl Access {
     /// Who sends this header; none if it is nobody that is known.
     pub(crate) fn caller(&self, authorization: Option<&str>) -> Option<Caller> {
         if !self.is_needed() {
-            return Some(Caller {
-                name: "local".to_owned(),
-                sight: Sight::default(),
-            });
+            return Some(Caller::local());
         }
         let (scheme, secret) = authorization?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
-        // Hashes are compared in constant time, all of them.
-        let hash = blake3::hash(secret.trim().as_bytes());
+        self.holder(secret.trim(), None)
+    }
+
+    /// Who has this name and this secret; none if it is nobody that is known.
+    pub(crate) fn caller_by_name(&self, name: &str, secret: Option<&str>) -> Option<Caller> {
+        if !self.is_needed() {
+            return Some(Caller::local());
+        }
+        self.holder(secret?, Some(name))
+    }
+
+    /// Hashes are compared in constant time, all of them.
+    fn holder(&self, secret: &str, name: Option<&str>) -> Option<Caller> {
+        let hash = blake3::hash(secret.as_bytes());
         let known = self.tokens.iter().fold(None, |known, token| {
-            if token.hash == hash {
+            if token.hash == hash && name.is_none_or(|name| name == token.name) {
                 Some(token)
             } else {
                 known
@@ -181,6 +190,16 @@ impl Access {
             name: known.name.clone(),
             sight: known.sight.clone(),
         })
+    }
+}
+
+impl Caller {
+    /// Anybody of this machine, where nobody needs a token.
+    fn local() -> Self {
+        Self {
+            name: "local".to_owned(),
+            sight: Sight::default(),
+        }
     }
 }
 
@@ -284,6 +303,22 @@ mod tests {
         }
         let basic = format!("Basic {}", token.secret);
         assert_eq!(access.caller(Some(&basic)), None);
+        assert_eq!(
+            access.caller_by_name("a", Some(&token.secret)),
+            Some(caller)
+        );
+        for (name, secret) in [
+            ("a", None),
+            ("a", Some("")),
+            ("b", Some(token.secret.as_str())),
+            ("", Some(token.secret.as_str())),
+        ] {
+            assert_eq!(
+                access.caller_by_name(name, secret),
+                None,
+                "{name} {secret:?}"
+            );
+        }
     }
 
     #[test]

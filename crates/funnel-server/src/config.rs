@@ -10,6 +10,8 @@ use crate::access::Access;
 pub struct ServerConfig {
     /// Where it listens; an address of this machine only ([`Server::bind`](crate::Server::bind)).
     pub listen: SocketAddr,
+    /// Where it speaks PostgreSQL's protocol; an address of this machine only. `None`: nowhere.
+    pub pg_listen: Option<SocketAddr>,
     /// Who may ask.
     pub access: Access,
     /// How old an answer may be: the lake is looked at again after this time.

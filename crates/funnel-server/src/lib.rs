@@ -7,6 +7,7 @@
 //! | `snapshots` | sessions over a lake that goes on |
 //! | `runner` | threads of their own for queries; time limit, number of queries |
 //! | `http` | routes, forms of answers, errors |
+//! | `wire` | the PostgreSQL wire |
 
 pub mod access;
 pub mod config;
@@ -14,7 +15,9 @@ mod error;
 mod http;
 mod runner;
 mod snapshots;
+mod wire;
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -31,6 +34,7 @@ pub use error::{Result, ServerError};
 use access::Failures;
 use runner::Runner;
 use snapshots::Snapshots;
+use wire::Wire;
 
 /// What the handlers of requests share.
 #[derive(Debug)]
@@ -42,50 +46,51 @@ struct App {
     snapshots: Arc<Snapshots>,
 }
 
-/// A server that has its port and does not answer yet.
+/// A server that has its ports and does not answer yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    wire: Option<Wire>,
 }
 
 impl Server {
-    /// Takes the port, so that a wrong address is an error at start.
+    /// Takes the ports, so that a wrong address is an error at start.
     ///
     /// # Errors
-    /// The address is not one of this machine alone, or is taken.
+    /// An address is not one of this machine alone, or is taken.
     pub async fn bind(lake: Lake, options: QueryOptions, config: ServerConfig) -> Result<Self> {
-        let listen = config.listen;
-        if !listen.ip().is_loopback() {
-            return Err(ServerError::new(format!(
-                "the server does not listen on `{listen}`: it has no TLS of its own, so tokens and \
-                 answers would be readable on the way; listen on 127.0.0.1 and let a proxy on this \
-                 machine speak TLS to others"
-            )));
-        }
-        let failed =
-            |error| ServerError::new(format!("could not listen on `{listen}`")).because(error);
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let app = App {
+        let (listener, address) = listen(config.listen).await?;
+        let app = Arc::new(App {
             access: config.access,
             failures: Failures::default(),
             limits: config.limits,
             runner: Runner::new(&config.limits)?,
             snapshots: Arc::new(Snapshots::new(lake, options, config.refresh)),
+        });
+        let wire = match config.pg_listen {
+            Some(listen) => Some(Wire::bind(Arc::clone(&app), listen).await?),
+            None => None,
         };
         Ok(Self {
             listener,
             address,
-            router: http::router(Arc::new(app)),
+            router: http::router(app),
+            wire,
         })
     }
 
-    /// Where it will answer.
+    /// Where it will answer HTTP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it will speak PostgreSQL's protocol, if it does.
+    #[must_use]
+    pub fn pg_address(&self) -> Option<SocketAddr> {
+        self.wire.as_ref().map(Wire::address)
     }
 
     /// The document that describes the API (OpenAPI 3.1, JSON).
@@ -94,7 +99,7 @@ impl Server {
         http::document().to_pretty_json().unwrap_or_default()
     }
 
-    /// Answers until the token is cancelled; requests that run then are answered first.
+    /// Answers until the token is cancelled; requests and statements that run then are answered first.
     ///
     /// # Errors
     /// The port failed.
@@ -102,8 +107,30 @@ impl Server {
         let service = self
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.listener, service)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
+        let http = axum::serve(self.listener, service)
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future();
+        let wire = async {
+            if let Some(wire) = self.wire {
+                wire.serve(stop).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(http, wire);
+        ended
     }
+}
+
+/// Takes a port of this machine.
+async fn listen(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    if !listen.ip().is_loopback() {
+        return Err(ServerError::new(format!(
+            "the server does not listen on `{listen}`: it has no TLS of its own, so tokens and \
+             answers would be readable on the way; listen on 127.0.0.1 and let a proxy on this \
+             machine speak TLS to others"
+        )));
+    }
+    let failed = |error| ServerError::new(format!("could not listen on `{listen}`")).because(error);
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -35,6 +35,25 @@ impl Runner {
             permits: Arc::new(Semaphore::new(limits.queries)),
             time: limits.time,
         })
+    }
+
+    /// How long a query may wait and run.
+    pub(crate) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// One of the places for queries, as soon as there is one; none when the server stops.
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Runs on the threads of queries until it is done or its handle is dropped; none when the server stops.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<AbortOnDropHandle<T>> {
+        let runtime = self.runtime.as_ref()?;
+        Some(AbortOnDropHandle::new(runtime.spawn(work)))
     }
 
     /// The answer of `query`. It ends when nobody waits for it any more.

@@ -1,4 +1,4 @@
-//! `funnel serve`: the HTTP API and the web page.
+//! `funnel serve`: the HTTP API and the web page, and the PostgreSQL wire.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,6 +37,11 @@ pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
         "http://{}  the page; the API is described at /api/v1/openapi.json",
         server.address()
     ));
+    if let Some(address) = server.pg_address() {
+        output::note(&format!(
+            "postgresql://{address}/funnel  for PostgreSQL clients"
+        ));
+    }
     let stop = CancellationToken::new();
     let serving = server.serve(stop.clone());
     tokio::pin!(serving);
@@ -80,7 +85,11 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
     let count = |path| settings.count(path).and_then(|n| usize::try_from(n).ok());
     let size = |path| settings.size(path).and_then(|n| usize::try_from(n).ok());
     Ok(ServerConfig {
-        listen: listen(settings)?,
+        listen: address(settings, "serve.listen")?.ok_or_else(|| {
+            CliError::config("`serve.listen` is `off`, so there is nothing to serve")
+                .hint("write an address and a port, such as 127.0.0.1:8088")
+        })?,
+        pg_listen: address(settings, "serve.pg_listen")?,
         access: match settings.text("serve.tokens") {
             Some(path) => Access::from_file(Path::new(path))?,
             None => Access::default(),
@@ -97,13 +106,15 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
     })
 }
 
-fn listen(settings: &Settings) -> Result<SocketAddr> {
-    let text = settings.text("serve.listen").unwrap_or_default();
-    text.parse().map_err(|_| {
-        CliError::config(format!(
-            "`serve.listen` is `{text}`, so there is nothing to serve"
-        ))
-        .hint("write an address and a port, such as 127.0.0.1:8088")
+/// An address of the settings; none where it is `off`.
+fn address(settings: &Settings, key: &str) -> Result<Option<SocketAddr>> {
+    let text = settings.text(key).unwrap_or("off");
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        CliError::config(format!("`{key}` is `{text}`"))
+            .hint("write an address and a port, such as 127.0.0.1:8088, or off")
     })
 }
 
@@ -112,6 +123,11 @@ fn overrides(args: &ServeArgs) -> Overrides {
     let tokens = args.tokens.as_ref().map(|path| path.display().to_string());
     let values = [
         ("serve.listen", listen, Origin::Flag("--listen")),
+        (
+            "serve.pg_listen",
+            args.pg_listen.clone(),
+            Origin::Flag("--pg-listen"),
+        ),
         ("serve.tokens", tokens, Origin::Flag("--tokens")),
     ];
     let values = values

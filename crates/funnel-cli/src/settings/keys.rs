@@ -161,6 +161,12 @@ pub(crate) const KEYS: &[Key] = &[
         "\"127.0.0.1:8088\"",
     ),
     key(
+        "serve.pg_listen",
+        Kind::Address,
+        Some("127.0.0.1:5433"),
+        "\"127.0.0.1:5433\" or \"off\"",
+    ),
+    key(
         "serve.tokens",
         Kind::Text,
         None,

@@ -38,7 +38,7 @@ fn workplace(brokers: &str) -> tempfile::TempDir {
     let config = format!(
         "[lake]\nurl = \"lake\"\n[kafka]\nbrokers = \"{brokers}\"\nassignment = \"static\"\n\
          [http]\nlisten = \"127.0.0.1:0\"\n\
-         [serve]\nlisten = \"127.0.0.1:0\"\n"
+         [serve]\nlisten = \"127.0.0.1:0\"\npg_listen = \"127.0.0.1:0\"\n"
     );
     std::fs::write(dir.path().join("funnel.toml"), config).unwrap();
     let traffic = std::fs::read_dir(dir.path().join("traffic")).unwrap();

@@ -5,7 +5,9 @@ mod answers;
 mod client;
 mod hostile;
 mod sight;
+mod wire;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -59,17 +61,21 @@ fn accounts() -> Vec<String> {
 struct Service {
     child: Child,
     client: Client,
+    /// Of the PostgreSQL wire.
+    pg: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
 impl Service {
     /// Over the lake that all share; `config` are lines of `[serve]`.
     fn start(config: &str) -> Self {
+        Self::over(&lake(), config)
+    }
+
+    /// Over a lake of the test's own.
+    fn over(lake: &Path, config: &str) -> Self {
         let dir = empty_dir();
-        let text = format!(
-            "[lake]\nurl = \"{}\"\n[serve]\n{config}\n",
-            lake().display()
-        );
+        let text = format!("[lake]\nurl = \"{}\"\n[serve]\n{config}\n", lake.display());
         std::fs::write(dir.path().join("funnel.toml"), text).unwrap();
         Self::run(dir)
     }
@@ -95,17 +101,25 @@ impl Service {
                 "funnel.toml",
                 "--listen",
                 "127.0.0.1:0",
+                "--pg-listen",
+                "127.0.0.1:0",
             ],
         )
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-        let started = wait_for_line(&mut child, "openapi.json");
-        let (_, rest) = started.split_once("http://").unwrap();
-        let address = rest.split_whitespace().next().unwrap().parse().unwrap();
+        let started = wait_for_line(&mut child, "/funnel");
+        let address = |scheme: &str| {
+            let (_, rest) = started.split_once(scheme).unwrap();
+            let address = rest.split(['/', ' ']).next().unwrap();
+            address.parse().unwrap()
+        };
         Self {
+            client: Client {
+                address: address("http://"),
+            },
+            pg: address("postgresql://"),
             child,
-            client: Client { address },
             _dir: dir,
         }
     }

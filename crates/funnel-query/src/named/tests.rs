@@ -189,3 +189,63 @@ async fn losses_are_split_by_what_the_agents_were() {
     assert_eq!(losses("120").await, expected(1));
     assert_eq!(losses("300").await, expected(0));
 }
+
+/// As a table of SQL it has the same columns and rows, of the declared types.
+#[tokio::test]
+async fn every_query_is_a_table_of_sql() {
+    let session = session(&[row("session_started", Some("s"), 0, json!({}))]).await;
+    for query in list().unwrap() {
+        let params = required(&query);
+        let texts: Vec<String> = params
+            .iter()
+            .map(|(name, value)| format!("'{name}', '{value}'"))
+            .collect();
+        let options = if texts.is_empty() {
+            String::new()
+        } else {
+            format!(", named_struct({})", texts.join(", "))
+        };
+        let text = format!("SELECT * FROM named_query('{}'{options})", query.name);
+        let found = session.collect(&text).await.unwrap();
+        let wanted = run(&session, &query.name, &params).await.unwrap();
+        let count =
+            |batches: &[RecordBatch]| batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        assert_eq!(count(&found), count(&wanted), "{}", query.name);
+        let frame = session.sql(&text).await.unwrap();
+        let fields = frame.schema().fields().iter();
+        let kinds: Vec<_> = fields
+            .map(|field| (field.name().as_str(), word(field.data_type())))
+            .collect();
+        let declared = query.columns.iter();
+        let declared: Vec<_> = declared
+            .map(|column| (column.name.as_str(), column.kind.as_str()))
+            .collect();
+        assert_eq!(kinds, declared, "{}", query.name);
+    }
+    let listed = session
+        .collect("SELECT name FROM named_queries()")
+        .await
+        .unwrap();
+    let listed: usize = listed.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(listed, list().unwrap().len());
+    for (from, says) in [
+        ("named_query('none')", "no query is called `none`"),
+        ("named_query('metrics')", "needs the parameter `from`"),
+        (
+            "named_query('metrics', named_struct('from', 'soon', 'to', '2024-03-04'))",
+            "is not a date",
+        ),
+        (
+            "named_query('metrics', named_struct('from', '2024-03-04', 'to', NULL))",
+            "`to` of a named query has no value",
+        ),
+        ("named_query('metrics', 'from')", "parameters are a struct"),
+    ] {
+        let error = session
+            .sql(&format!("SELECT * FROM {from}"))
+            .await
+            .unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(says), "{from}: {cause}");
+    }
+}

@@ -4,7 +4,7 @@ use super::{Answer, DAYS, Service, accounts, command, lake};
 use crate::{empty_dir, funnel, run};
 
 /// A token of this name, and its entry.
-fn token(name: &str, more: &str) -> (String, String) {
+pub(super) fn token(name: &str, more: &str) -> (String, String) {
     let dir = empty_dir();
     let (entry, told) = run(funnel(dir.path()).args(["serve", "--new-token", name]), 0);
     let secret = told

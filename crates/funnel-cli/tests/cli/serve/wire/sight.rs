@@ -1,0 +1,136 @@
+//! Who is let in, and what they see.
+
+use tokio_postgres::error::SqlState;
+
+use super::{config, connect, connect_as, db_error, refusal, text, texts};
+use crate::serve::sight::token;
+use crate::serve::{Service, accounts, command, lake};
+use crate::{empty_dir, run};
+
+#[tokio::test]
+async fn a_reader_of_one_account_never_sees_another() {
+    let accounts = accounts();
+    let own = &accounts[0];
+    let (secret, entry) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
+    let (all_secret, all) = token("all", "role = \"operator\"");
+    let service = Service::with_tokens(&format!("{entry}{all}"));
+    let reader = connect_as(config(&service).user("one").password(secret))
+        .await
+        .unwrap();
+    let operator = connect_as(config(&service).user("all").password(all_secret))
+        .await
+        .unwrap();
+    for table in [
+        "events",
+        "events_enriched",
+        "sessions",
+        "offers",
+        "chats",
+        "conversions",
+    ] {
+        let query = format!("SELECT DISTINCT account_id FROM {table} ORDER BY 1");
+        assert_eq!(texts(&reader, &query).await, [own.as_str()], "{table}");
+        assert_eq!(texts(&operator, &query).await, accounts, "{table}");
+    }
+    for table in ["rejects", "ledger"] {
+        let query = format!("SELECT count(*) FROM {table}");
+        assert_eq!(
+            refusal(&reader, &query).await.code(),
+            &SqlState::UNDEFINED_TABLE
+        );
+        text(&operator, &query).await;
+        let known = format!("SELECT count(*) FROM pg_catalog.pg_class WHERE relname = '{table}'");
+        assert_eq!(text(&reader, &known).await, "0");
+        assert_eq!(text(&operator, &known).await, "1");
+    }
+    assert_eq!(text(&reader, "SELECT current_user").await, "one");
+    let other = format!(
+        "SELECT * FROM funnel('monitored', '2024-03-01', '2024-04-30', named_struct('account', '{}'))",
+        accounts[1]
+    );
+    refusal(&reader, &other).await;
+}
+
+#[tokio::test]
+async fn only_a_name_with_its_own_secret_is_let_in() {
+    let (secret, entry) = token("one", "role = \"reader\"");
+    let (_, other) = token("two", "role = \"reader\"");
+    let service = Service::with_tokens(&format!("{entry}{other}"));
+    let right = connect_as(config(&service).user("one").password(&secret))
+        .await
+        .unwrap();
+    assert_eq!(text(&right, "SELECT 1").await, "1");
+    for (user, password) in [
+        ("one", "guess"),
+        ("two", secret.as_str()),
+        ("nobody", secret.as_str()),
+        ("one", ""),
+    ] {
+        let refused = connect_as(config(&service).user(user).password(password)).await;
+        let said = db_error(&refused.unwrap_err());
+        assert_eq!(said.code(), &SqlState::INVALID_PASSWORD, "{user}: {said:?}");
+    }
+    // Too many failures, here or by HTTP, and the address is not heard on either.
+    for _ in 0..10 {
+        service
+            .client
+            .get("/api/v1/status", &[("authorization", "Bearer fnl_guess")]);
+        drop(connect_as(config(&service).user("one").password("guess")).await);
+    }
+    let refused = connect_as(config(&service).user("one").password(&secret)).await;
+    let said = db_error(&refused.unwrap_err());
+    assert!(said.message().contains("too many"), "{said:?}");
+    let bearer = format!("Bearer {secret}");
+    assert_eq!(
+        service
+            .client
+            .get("/api/v1/status", &[("authorization", &bearer)])
+            .status,
+        429
+    );
+    // Who is in stays in.
+    assert_eq!(text(&right, "SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn without_tokens_everybody_on_this_machine_is_let_in() {
+    let service = Service::start("");
+    let client = connect(&service).await;
+    assert_eq!(text(&client, "SELECT current_database()").await, "lake");
+    assert_eq!(text(&client, "SELECT current_user").await, "tester");
+    text(&client, "SELECT count(*) FROM ledger").await;
+}
+
+#[test]
+fn it_does_not_listen_where_others_could() {
+    let dir = empty_dir();
+    let lake = lake();
+    let words = [
+        "serve",
+        "--lake",
+        lake.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--pg-listen",
+    ];
+    let refused = |address: &str| {
+        let output = command(dir.path(), &words).arg(address).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = refused("0.0.0.0:0");
+    assert!(
+        code == Some(78) && said.contains("TLS") && said.contains("proxy"),
+        "{said}"
+    );
+    let (code, said) = refused("somewhere");
+    assert!(code == Some(78) && said.contains("pg_listen"), "{said}");
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listening.local_addr().unwrap().to_string();
+    let (code, said) = refused(&address);
+    assert!(code == Some(78) && said.contains(&address), "{said}");
+    let (help, _) = run(crate::funnel(dir.path()).args(["serve", "--help"]), 0);
+    assert!(help.contains("--pg-listen"));
+}

@@ -1,0 +1,138 @@
+//! Tables of `pg_catalog` that the library lacks, or has with the contents or types of another database.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::prelude::SessionContext;
+
+/// Tables that the library lacks.
+pub(super) const ADDED: [&str; 4] = ["pg_user", "pg_locks", "pg_indexes", "pg_stat_activity"];
+
+const TEXT: DataType = DataType::Utf8;
+const OID: DataType = DataType::Int32;
+const SHORT: DataType = DataType::Int16;
+const FLAG: DataType = DataType::Boolean;
+
+/// A table in which there is nothing: the lake has no indexes, constraints, locks.
+pub(super) fn empty(name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+    let fields = match name {
+        "pg_user" => fields(&[("usename", TEXT), ("usesysid", OID), ("passwd", TEXT)]),
+        "pg_locks" => fields(&[
+            ("locktype", TEXT),
+            ("relation", OID),
+            ("pid", OID),
+            ("mode", TEXT),
+        ]),
+        "pg_indexes" => fields(&[
+            ("schemaname", TEXT),
+            ("tablename", TEXT),
+            ("indexname", TEXT),
+            ("tablespace", TEXT),
+            ("indexdef", TEXT),
+        ]),
+        "pg_stat_activity" => fields(&[
+            ("datname", TEXT),
+            ("pid", OID),
+            ("usename", TEXT),
+            ("application_name", TEXT),
+            ("state", TEXT),
+            ("query", TEXT),
+        ]),
+        "pg_index" => indexes(),
+        "pg_constraint" => constraints(),
+        _ => return Ok(None),
+    };
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![]])?)))
+}
+
+fn fields(columns: &[(&str, DataType)]) -> Vec<Field> {
+    columns
+        .iter()
+        .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
+        .collect()
+}
+
+fn list(of: DataType) -> DataType {
+    DataType::new_list(of, true)
+}
+
+fn indexes() -> Vec<Field> {
+    fields(&[
+        ("indexrelid", OID),
+        ("indrelid", OID),
+        ("indnatts", SHORT),
+        ("indnkeyatts", SHORT),
+        ("indisunique", FLAG),
+        ("indnullsnotdistinct", FLAG),
+        ("indisprimary", FLAG),
+        ("indisexclusion", FLAG),
+        ("indimmediate", FLAG),
+        ("indisclustered", FLAG),
+        ("indisvalid", FLAG),
+        ("indcheckxmin", FLAG),
+        ("indisready", FLAG),
+        ("indislive", FLAG),
+        ("indisreplident", FLAG),
+        ("indkey", list(SHORT)),
+        ("indcollation", list(OID)),
+        ("indclass", list(OID)),
+        ("indoption", list(SHORT)),
+        ("indexprs", TEXT),
+        ("indpred", TEXT),
+    ])
+}
+
+fn constraints() -> Vec<Field> {
+    fields(&[
+        ("oid", OID),
+        ("conname", TEXT),
+        ("connamespace", OID),
+        ("contype", TEXT),
+        ("condeferrable", FLAG),
+        ("condeferred", FLAG),
+        ("convalidated", FLAG),
+        ("conrelid", OID),
+        ("contypid", OID),
+        ("conindid", OID),
+        ("conparentid", OID),
+        ("confrelid", OID),
+        ("confupdtype", TEXT),
+        ("confdeltype", TEXT),
+        ("confmatchtype", TEXT),
+        ("conislocal", FLAG),
+        ("coninhcount", SHORT),
+        ("connoinherit", FLAG),
+        ("conkey", list(SHORT)),
+        ("confkey", list(SHORT)),
+        ("conpfeqop", list(OID)),
+        ("conppeqop", list(OID)),
+        ("conffeqop", list(OID)),
+        ("confdelsetcols", list(SHORT)),
+        ("conexclop", list(OID)),
+        ("conbin", TEXT),
+    ])
+}
+
+/// `pg_class` with the columns that it lacks.
+pub(super) async fn with_options(known: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let added = fields(&[("relacl", list(TEXT)), ("reloptions", list(TEXT))]);
+    let known_fields = known.schema();
+    let known_fields = known_fields.fields().iter().cloned();
+    let all = known_fields.chain(added.iter().cloned().map(Arc::new));
+    let schema: SchemaRef = Arc::new(Schema::new(all.collect::<Vec<_>>()));
+    let batches = SessionContext::new().read_table(known)?.collect().await?;
+    let batches = batches.into_iter().map(|batch| {
+        let nothing = added
+            .iter()
+            .map(|field| new_null_array(field.data_type(), batch.num_rows()));
+        let columns: Vec<ArrayRef> = batch.columns().iter().cloned().chain(nothing).collect();
+        RecordBatch::try_new(Arc::clone(&schema), columns)
+    });
+    let batches = batches.collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
+}
