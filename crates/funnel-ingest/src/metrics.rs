@@ -420,4 +420,42 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn dashboards_and_alerts_ask_for_what_there_is() {
+        let metrics = Metrics::new(1);
+        metrics.totals(&Totals::default());
+        let table = "events";
+        let outcome = "ok";
+        let commit = CommitLabel { table, outcome };
+        metrics.commits.get_or_create(&commit).inc();
+        let commits = metrics.commit_seconds.get_or_create(&TableLabel { table });
+        commits.observe(1.0);
+        let state = StateLabel {
+            topic: "t".to_owned(),
+            partition: 0,
+            state: "halted_truncated".to_owned(),
+        };
+        metrics.state.get_or_create(&state).set(1);
+        let text = metrics.text().expect("text");
+        let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
+        let mut names = std::collections::BTreeSet::new();
+        for file in ["alerts.yml", "grafana/dashboards/operations.json"] {
+            let asked = std::fs::read_to_string(format!("{deploy}/{file}")).expect(file);
+            for (at, _) in asked.match_indices("funnel_ingest_") {
+                let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+                let name: String = asked[at..].chars().take_while(|c| is_name(*c)).collect();
+                names.insert(name);
+            }
+        }
+        assert!(names.len() > 8, "{names:?}");
+        for name in names {
+            let begins = |line: &str| line.starts_with([' ', '{']);
+            let is_there = text.lines().filter_map(|line| line.strip_prefix(&name));
+            assert!(
+                is_there.into_iter().any(begins),
+                "{name} is not in:\n{text}"
+            );
+        }
+    }
 }

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::tls::Tls;
 
 /// How a server is run.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where it listens; an address of this machine only ([`Server::bind`](crate::Server::bind)).
+    /// Where it listens; beyond this machine only with TLS and tokens ([`Server::bind`](crate::Server::bind)).
     pub listen: SocketAddr,
-    /// Where it speaks PostgreSQL's protocol; an address of this machine only. `None`: nowhere.
+    /// Where it speaks PostgreSQL's protocol, by the same rule. `None`: nowhere.
     pub pg_listen: Option<SocketAddr>,
+    /// Certificate and key, if it speaks TLS; then it speaks nothing else.
+    pub tls: Option<Tls>,
     /// Who may ask.
     pub access: Access,
     /// How old an answer may be: the lake is looked at again after this time.

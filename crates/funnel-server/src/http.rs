@@ -13,6 +13,7 @@ mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
@@ -23,17 +24,22 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
+use crate::metrics;
 use problem::{Problem, REQUEST_ID};
 
 /// No script but our own files, nothing from elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Between two pieces of the body of a request.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The page at `/`, the API below `/api/v1`.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -44,6 +50,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/openapi.json",
             get(move || async move { Json((*document).clone()) }),
         )
+        .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             with_caller,
@@ -55,6 +62,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/{*path}", get(page::other))
         .layer(CompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(limit))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIME))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            metrics::count,
+        ))
         .layer(middleware::from_fn(with_headers))
         .with_state(app)
 }
@@ -135,6 +147,7 @@ async fn with_caller(
     let Some(caller) = app.access.caller(authorization) else {
         if authorization.is_some() {
             app.failures.count(address.ip());
+            app.metrics.unknown_caller();
         }
         return Problem::unknown_caller().into_response();
     };

@@ -7,31 +7,40 @@
 //! | `snapshots` | sessions over a lake that goes on |
 //! | `runner` | threads of their own for queries; time limit, number of queries |
 //! | `http` | routes, forms of answers, errors |
+//! | `metrics` | what is counted |
 //! | `wire` | the PostgreSQL wire |
+//! | `tls` | certificate and key, and where a server may listen |
 
 pub mod access;
 pub mod config;
 mod error;
 mod http;
+mod metrics;
 mod runner;
 mod snapshots;
+mod tls;
 mod wire;
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 use funnel_lake::Lake;
 use funnel_query::QueryOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use access::{Access, NewToken};
 pub use config::{Limits, ServerConfig};
 pub use error::{Result, ServerError};
+pub use tls::Tls;
 
 use access::Failures;
+use metrics::Metrics;
 use runner::Runner;
 use snapshots::Snapshots;
 use wire::Wire;
@@ -42,6 +51,7 @@ struct App {
     access: Access,
     failures: Failures,
     limits: Limits,
+    metrics: Arc<Metrics>,
     runner: Runner,
     snapshots: Arc<Snapshots>,
 }
@@ -52,6 +62,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    tls: Option<Tls>,
     wire: Option<Wire>,
 }
 
@@ -59,24 +70,29 @@ impl Server {
     /// Takes the ports, so that a wrong address is an error at start.
     ///
     /// # Errors
-    /// An address is not one of this machine alone, or is taken.
+    /// An address is taken, or others can reach it and there are no tokens, or no TLS.
     pub async fn bind(lake: Lake, options: QueryOptions, config: ServerConfig) -> Result<Self> {
-        let (listener, address) = listen(config.listen).await?;
+        let (is_encrypted, has_tokens) = (config.tls.is_some(), config.access.is_needed());
+        let (listener, address) = tls::listen(config.listen, is_encrypted, has_tokens).await?;
+        let metrics = Arc::new(Metrics::new());
+        let snapshots = Snapshots::new(lake, options, config.refresh, Arc::clone(&metrics));
         let app = Arc::new(App {
             access: config.access,
             failures: Failures::default(),
             limits: config.limits,
             runner: Runner::new(&config.limits)?,
-            snapshots: Arc::new(Snapshots::new(lake, options, config.refresh)),
+            snapshots: Arc::new(snapshots),
+            metrics,
         });
         let wire = match config.pg_listen {
-            Some(listen) => Some(Wire::bind(Arc::clone(&app), listen).await?),
+            Some(listen) => Some(Wire::bind(Arc::clone(&app), listen, config.tls.as_ref()).await?),
             None => None,
         };
         Ok(Self {
             listener,
             address,
             router: http::router(app),
+            tls: config.tls,
             wire,
         })
     }
@@ -104,12 +120,30 @@ impl Server {
     /// # Errors
     /// The port failed.
     pub async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
+        let listener = self.listener.into_std()?;
         let service = self
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
-        let http = axum::serve(self.listener, service)
-            .with_graceful_shutdown(stop.clone().cancelled_owned())
-            .into_future();
+        let handle = Handle::new();
+        let (stopped, stopping) = (stop.clone(), handle.clone());
+        let _stopping = AbortOnDropHandle::new(tokio::spawn(async move {
+            stopped.cancelled().await;
+            stopping.graceful_shutdown(None);
+        }));
+        let http = async {
+            match &self.tls {
+                Some(tls) => {
+                    let config = RustlsConfig::from_config(tls.http());
+                    let server = axum_server::from_tcp_rustls(listener, config)?
+                        .map(|tls| tls.handshake_timeout(CLIENT_TIME));
+                    patient(server, &handle).serve(service).await
+                }
+                None => {
+                    let server = axum_server::from_tcp(listener)?;
+                    patient(server, &handle).serve(service).await
+                }
+            }
+        };
         let wire = async {
             if let Some(wire) = self.wire {
                 wire.serve(stop).await;
@@ -120,17 +154,16 @@ impl Server {
     }
 }
 
-/// Takes a port of this machine.
-async fn listen(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    if !listen.ip().is_loopback() {
-        return Err(ServerError::new(format!(
-            "the server does not listen on `{listen}`: it has no TLS of its own, so tokens and \
-             answers would be readable on the way; listen on 127.0.0.1 and let a proxy on this \
-             machine speak TLS to others"
-        )));
-    }
-    let failed = |error| ServerError::new(format!("could not listen on `{listen}`")).because(error);
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+/// A client may take so long for a TLS handshake, for the first request, and for the head of each.
+const CLIENT_TIME: Duration = Duration::from_secs(10);
+
+/// Slow clients are sent away.
+fn patient<A>(
+    server: axum_server::Server<SocketAddr, A>,
+    handle: &Handle<SocketAddr>,
+) -> axum_server::Server<SocketAddr, A> {
+    let mut server = server.first_request_timeout(CLIENT_TIME).http1_only();
+    let http = server.http_builder();
+    http.http1().header_read_timeout(CLIENT_TIME);
+    server.handle(handle.clone())
 }

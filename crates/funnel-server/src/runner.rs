@@ -20,6 +20,7 @@ pub(crate) struct Runner {
     /// Taken when it is dropped: a runtime must not wait for its threads on one of another runtime.
     runtime: Option<Runtime>,
     permits: Arc<Semaphore>,
+    places: usize,
     time: Duration,
 }
 
@@ -33,8 +34,15 @@ impl Runner {
         Ok(Self {
             runtime: Some(runtime),
             permits: Arc::new(Semaphore::new(limits.queries)),
+            places: limits.queries,
             time: limits.time,
         })
+    }
+
+    /// How many queries run, and how many may.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        let free = self.permits.available_permits();
+        (self.places.saturating_sub(free), self.places)
     }
 
     /// How long a query may wait and run.

@@ -10,6 +10,8 @@ use funnel_query::session::Sight;
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 use tokio::sync::Mutex;
 
+use crate::metrics::Metrics;
+
 /// What is in progress is told apart by the time at which a session was made, so no session lives
 /// longer, even if nothing comes.
 const AGE_MAX: Duration = Duration::from_secs(600);
@@ -31,15 +33,22 @@ pub(crate) struct Snapshots {
     lake: Lake,
     options: QueryOptions,
     refresh: Duration,
+    metrics: Arc<Metrics>,
     known: Mutex<HashMap<Sight, Snapshot>>,
 }
 
 impl Snapshots {
-    pub(crate) fn new(lake: Lake, options: QueryOptions, refresh: Duration) -> Self {
+    pub(crate) fn new(
+        lake: Lake,
+        options: QueryOptions,
+        refresh: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             lake,
             options,
             refresh,
+            metrics,
             known: Mutex::default(),
         }
     }
@@ -58,6 +67,7 @@ impl Snapshots {
         }
         let read = |source| QueryError::lake("could not read the tables of the lake", source);
         let version = self.lake.events().load().await.map_err(read)?.version();
+        self.metrics.answered_from(version);
         if let Some(snapshot) = known.get_mut(sight)
             && snapshot.version == version
             && snapshot.made.elapsed() < AGE_MAX

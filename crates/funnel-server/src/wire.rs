@@ -49,6 +49,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::App;
 use crate::error::Result;
+use crate::tls::Tls;
 use errors::Failure;
 
 /// What clients take the server for.
@@ -83,13 +84,14 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(crate) async fn bind(app: Arc<App>, listen: SocketAddr) -> Result<Self> {
-        let (listener, address) = crate::listen(listen).await?;
+    pub(crate) async fn bind(app: Arc<App>, listen: SocketAddr, tls: Option<&Tls>) -> Result<Self> {
+        let has_tokens = app.access.is_needed();
+        let (listener, address) = crate::tls::listen(listen, tls.is_some(), has_tokens).await?;
         let shared = Shared {
             app,
             running: Arc::default(),
             keys: RandomPidSecretKeyGenerator::default(),
-            tls: None,
+            tls: tls.map(|tls| TlsAcceptor::from(tls.postgresql())),
         };
         Ok(Self {
             listener,

@@ -16,10 +16,10 @@ Examples:
   funnel serve --new-token dashboards >> tokens.toml
   funnel serve --openapi > openapi.json
 
-It listens on this machine only. Without tokens everybody on it may ask everything; with tokens a
-request carries one, and a reader's token may name the accounts whose rows are there for it. For
-PostgreSQL clients the name of the token is the user, and the token the password. Others reach it
-through a proxy on this machine that speaks TLS.
+It listens on this machine only, unless `serve.tls_cert`, `serve.tls_key` and tokens are set. Without
+tokens everybody on it may ask everything; with tokens a request carries one, and a reader's token may
+name the accounts whose rows are there for it. For PostgreSQL clients the name of the token is the
+user, and the token the password.
 
 SIGTERM or SIGINT: requests that run are answered, then exit 0. A second signal stops at once."))]
 pub(crate) struct ServeArgs {

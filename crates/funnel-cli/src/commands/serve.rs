@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use funnel_server::{Access, Limits, NewToken, Server, ServerConfig, ServerError};
+use funnel_server::{Access, Limits, NewToken, Server, ServerConfig, ServerError, Tls};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, open_lake, query_options};
@@ -33,8 +33,13 @@ pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
     // One query must not take the machine from all others.
     options.memory_limit.get_or_insert(MEMORY);
     let server = Server::bind(lake, options, config(&settings)?).await?;
+    let scheme = if settings.text("serve.tls_cert").is_some() {
+        "https"
+    } else {
+        "http"
+    };
     output::note(&format!(
-        "http://{}  the page; the API is described at /api/v1/openapi.json",
+        "{scheme}://{}  the page; the API is described at /api/v1/openapi.json",
         server.address()
     ));
     if let Some(address) = server.pg_address() {
@@ -90,6 +95,7 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
                 .hint("write an address and a port, such as 127.0.0.1:8088")
         })?,
         pg_listen: address(settings, "serve.pg_listen")?,
+        tls: tls(settings)?,
         access: match settings.text("serve.tokens") {
             Some(path) => Access::from_file(Path::new(path))?,
             None => Access::default(),
@@ -104,6 +110,24 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
             ..defaults
         },
     })
+}
+
+fn tls(settings: &Settings) -> Result<Option<Tls>> {
+    match (
+        settings.text("serve.tls_cert"),
+        settings.text("serve.tls_key"),
+    ) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some(Tls::from_files(Path::new(cert), Path::new(key))?)),
+        (Some(_), None) => Err(
+            CliError::config("`serve.tls_cert` is set without `serve.tls_key`")
+                .hint("name the file of the certificate's private key, or leave both out"),
+        ),
+        (None, Some(_)) => Err(
+            CliError::config("`serve.tls_key` is set without `serve.tls_cert`")
+                .hint("name the file of the certificates, or leave both out"),
+        ),
+    }
 }
 
 /// An address of the settings; none where it is `off`.

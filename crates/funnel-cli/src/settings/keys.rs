@@ -172,6 +172,18 @@ pub(crate) const KEYS: &[Key] = &[
         None,
         "\"/etc/funnel/tokens.toml\"",
     ),
+    key(
+        "serve.tls_cert",
+        Kind::Text,
+        None,
+        "\"/etc/funnel/tls/server.pem\"",
+    ),
+    key(
+        "serve.tls_key",
+        Kind::Text,
+        None,
+        "\"/etc/funnel/tls/server.key\"",
+    ),
     key("serve.refresh", Kind::Span, Some("10s"), "\"10s\""),
     key("serve.queries", Kind::Count, Some("4"), "4"),
     key("serve.query_time", Kind::Span, Some("60s"), "\"60s\""),

@@ -3,8 +3,11 @@
 
 mod answers;
 mod client;
+mod dashboards;
 mod hostile;
+mod metrics;
 mod sight;
+mod tls;
 mod wire;
 
 use std::net::SocketAddr;

@@ -93,6 +93,9 @@ async fn talk(session: Arc<Session>, socket: TcpStream, stop: CancellationToken)
     let Some(mut socket) = socket? else {
         return Ok(());
     };
+    if session.shared.tls.is_some() && !socket.is_secure() {
+        return goodbye(&mut socket, Failure::not_encrypted()).await;
+    }
     let limit = session.shared.app.limits.request_bytes;
     let startup = Arc::new(Startup(Arc::clone(&session)));
     let simple = Arc::new(Simple(Arc::clone(&session)));

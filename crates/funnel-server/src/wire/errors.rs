@@ -43,6 +43,11 @@ impl Failure {
         self
     }
 
+    pub(super) fn not_encrypted() -> Self {
+        Self::fatal("28000", "the server speaks TLS only")
+            .hint("connect with sslmode=require, or better verify-full")
+    }
+
     pub(super) fn read_only(what: &str) -> Self {
         Self::new(
             "25006",

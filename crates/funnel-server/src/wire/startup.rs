@@ -106,6 +106,7 @@ impl Startup {
         let user = name(metadata, METADATA_USER)?.unwrap_or_default();
         let Some(caller) = app.access.caller_by_name(&user, password) else {
             app.failures.count(address);
+            app.metrics.unknown_caller();
             let message = format!("password authentication failed for user \"{user}\"");
             return Err(Failure::fatal("28P01", message)
                 .hint("the user is the name of a token of `serve.tokens`, the password its secret")

@@ -147,7 +147,7 @@ fn it_does_not_start_where_others_could_listen_or_with_wrong_tokens() {
     };
     let (code, said) = refused(&["--listen", "0.0.0.0:0"]);
     assert!(
-        code == Some(78) && said.contains("TLS") && said.contains("proxy"),
+        code == Some(78) && said.contains("TLS and tokens"),
         "{said}"
     );
     std::fs::write(

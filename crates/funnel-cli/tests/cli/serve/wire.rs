@@ -37,12 +37,12 @@ async fn connect_as(config: &Config) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-async fn connect(service: &Service) -> Client {
+pub(super) async fn connect(service: &Service) -> Client {
     connect_as(&config(service)).await.unwrap()
 }
 
 /// The first column of the rows of the last statement.
-async fn texts(client: &Client, sql: &str) -> Vec<String> {
+pub(super) async fn texts(client: &Client, sql: &str) -> Vec<String> {
     let messages = client.simple_query(sql).await;
     let messages = messages.unwrap_or_else(|error| panic!("{sql}\n{error:?}"));
     let rows = messages.iter().filter_map(|message| match message {

@@ -122,7 +122,7 @@ fn it_does_not_listen_where_others_could() {
     };
     let (code, said) = refused("0.0.0.0:0");
     assert!(
-        code == Some(78) && said.contains("TLS") && said.contains("proxy"),
+        code == Some(78) && said.contains("TLS and tokens"),
         "{said}"
     );
     let (code, said) = refused("somewhere");
