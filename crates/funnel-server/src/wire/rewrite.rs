@@ -60,8 +60,20 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
             list_of_any(function);
             array_of_query(function)
         }
+        Expr::BinaryOp { left, right, .. } => {
+            by_name(left, right);
+            None
+        }
         Expr::CompoundFieldAccess { root, access_chain } => field_of(root, access_chain),
         _ => None,
+    }
+}
+
+/// `typinput = 'array_in'::regproc`: here the column has the name of the function, not its identifier.
+fn by_name(left: &Expr, right: &mut Expr) {
+    let is_name = left.to_string().to_ascii_lowercase().ends_with("typinput");
+    if is_name && right.to_string().contains("'array_in'") {
+        *right = Expr::value(Value::SingleQuotedString("array_in".to_owned()));
     }
 }
 
@@ -119,7 +131,8 @@ fn field_of(root: &Expr, chain: &[AccessExpr]) -> Option<Expr> {
 
 /// `x = ANY($1)`, as the library has it already: the parameter is a list of texts, unless it is said to be another.
 fn list_of_any(function: &mut Function) {
-    if !function.name.to_string().eq_ignore_ascii_case("array_has") {
+    let name = function.name.to_string().to_ascii_lowercase();
+    if !["array_has", "array_contains"].contains(&name.as_str()) {
         return;
     }
     if let FunctionArguments::List(list) = &mut function.args
