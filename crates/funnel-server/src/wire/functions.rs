@@ -86,6 +86,7 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
         fixed("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         fixed("pg_char_to_encoding", ScalarValue::Int32(Some(6))),
         fixed("pg_get_serial_sequence", none()),
+        fixed("pg_advisory_unlock_all", none()),
         fixed("to_regtype", ScalarValue::Int32(None)),
         fixed("to_regclass", ScalarValue::Int32(None)),
         fixed("to_regproc", ScalarValue::Int32(None)),

@@ -72,7 +72,7 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
 /// `typinput = 'array_in'::regproc`: here the column has the name of the function, not its identifier.
 fn by_name(left: &Expr, right: &mut Expr) {
     let is_name = left.to_string().to_ascii_lowercase().ends_with("typinput");
-    if is_name && right.to_string().contains("'array_in'") {
+    if is_name && right.to_string().contains("array_in") {
         *right = Expr::value(Value::SingleQuotedString("array_in".to_owned()));
     }
 }
