@@ -108,6 +108,14 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
         }),
         ScalarUDF::new_from_impl(to_char::ToChar::new()),
     ];
+    functions.extend(about_the_catalog());
+    functions
+}
+
+/// What is the same for every connection.
+fn about_the_catalog() -> Vec<ScalarUDF> {
+    let none = || ScalarValue::Utf8(None);
+    let mut functions = Vec::new();
     let visible = [
         "type",
         "function",
