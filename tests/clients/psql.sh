@@ -23,9 +23,8 @@ has "$PGUSER" "$(ask -c '\du')"
 has "$PGDATABASE" "$(ask -c '\l')"
 has 'window_funnel' "$(ask -c '\df window_funnel')"
 has 'funnel_match' "$(ask -c '\df funnel*')"
-ask -c '\di' >"$work/indexes"
+ask -q -c '\di' >"$work/indexes" 2>&1
 ask -c '\dx' >"$work/extensions"
-ask -c '\dT' >"$work/types"
 ask -c '\conninfo' >"$work/connection"
 ask -c '\encoding' >"$work/encoding"
 

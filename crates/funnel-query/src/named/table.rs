@@ -128,11 +128,8 @@ fn texts(params: &ScalarValue) -> PlanResult<BTreeMap<String, String>> {
     };
     let mut texts = BTreeMap::new();
     for (field, values) in params.fields().iter().zip(params.columns()) {
-        let text = cast(values, &DataType::Utf8)
-            .and_then(|text| Ok(ScalarValue::try_from_array(&text, 0)))
-            .ok()
-            .and_then(Result::ok);
-        let text = text.as_ref().and_then(|text| text.try_as_str().flatten());
+        let text = ScalarValue::try_from_array(&cast(values, &DataType::Utf8)?, 0)?;
+        let text = text.try_as_str().flatten();
         let text = text.ok_or_else(|| {
             plan_datafusion_err!(
                 "parameter `{}` of a named query has no value; leave it out",

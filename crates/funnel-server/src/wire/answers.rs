@@ -169,7 +169,11 @@ where
         .send(PgWireBackendMessage::CopyOutResponse(response))
         .await?;
     let names: Vec<&str> = fields.iter().map(FieldInfo::name).collect();
-    send_data(client, form.start(&names)).await?;
+    // What stands before the rows is not a message of its own in the binary form: psycopg would take it for a row.
+    let mut start = form.start(&names);
+    if !form.is_binary() {
+        send_data(client, std::mem::take(&mut start)).await?;
+    }
     let mut copied = 0;
     while let Some(batch) = running.next(None).await? {
         copied += batch.num_rows();
@@ -178,13 +182,19 @@ where
         running.count(bytes, app.limits.answer_bytes)?;
         let sending = async {
             for row in &rows {
-                send_data(client, form.row(row)).await?;
+                let row = form.row(row);
+                let data = if start.is_empty() {
+                    row
+                } else {
+                    Bytes::from([std::mem::take(&mut start), row].concat())
+                };
+                send_data(client, data).await?;
             }
             PgWireResult::Ok(())
         };
         running.ends().or(sending).await??;
     }
-    send_data(client, form.end()).await?;
+    send_data(client, Bytes::from([start, form.end()].concat())).await?;
     client
         .feed(PgWireBackendMessage::CopyDone(CopyDone::new()))
         .await?;

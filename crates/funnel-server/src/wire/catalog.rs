@@ -1,6 +1,6 @@
 //! The database as a client sees it: its name, the tables of the lake, `pg_catalog`.
 
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use datafusion_pg_catalog::pg_catalog::{
 };
 use funnel_query::QuerySession;
 
+use super::settings::Settings;
 use super::{procedures, tables};
 
 /// The schema of the tables, by PostgreSQL's name for it.
@@ -48,7 +49,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn new(name: String, user: String) -> Result<Self> {
+    pub(super) fn new(name: String, user: String, settings: Arc<Mutex<Settings>>) -> Result<Self> {
         let fixed = FIXED
             .clone()
             .ok_or_else(|| DataFusionError::Internal("no tables of pg_catalog".to_owned()))?;
@@ -57,11 +58,11 @@ impl Database {
             current: Arc::default(),
         };
         let roles = Roles { user: user.into() };
-        let system = PgCatalogSchemaProvider::try_new(tables.clone(), fixed, roles)?;
+        let library = PgCatalogSchemaProvider::try_new(tables.clone(), fixed, roles)?;
         Ok(Self {
             name,
             tables,
-            system: Arc::new(System(Arc::new(system))),
+            system: Arc::new(System { library, settings }),
         })
     }
 
@@ -182,7 +183,10 @@ impl PgCatalogContextProvider for Roles {
 
 /// `pg_catalog`, with what the library leaves out.
 #[derive(Debug)]
-struct System(Arc<PgCatalogSchemaProvider<Tables, Roles>>);
+struct System {
+    library: PgCatalogSchemaProvider<Tables, Roles>,
+    settings: Arc<Mutex<Settings>>,
+}
 
 #[async_trait]
 impl SchemaProvider for System {
@@ -196,15 +200,19 @@ impl SchemaProvider for System {
         &self,
         name: &str,
     ) -> Result<Option<Arc<dyn datafusion::catalog::TableProvider>>> {
+        if name == "pg_settings" {
+            let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            return tables::settings(&settings).map(Some);
+        }
         if let Some(table) = tables::empty(name)? {
             return Ok(Some(table));
         }
-        let Some(known) = self.0.table(name).await? else {
+        let Some(known) = self.library.table(name).await? else {
             return Ok(None);
         };
         let table = match name {
             "pg_class" => tables::with_options(known).await?,
-            "pg_proc" => match self.0.table("pg_namespace").await? {
+            "pg_proc" => match self.library.table("pg_namespace").await? {
                 Some(schemas) => procedures::with_ours(known, schemas, SCHEMA).await?,
                 None => known,
             },
@@ -214,6 +222,6 @@ impl SchemaProvider for System {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.table_exist(name) || tables::ADDED.contains(&name)
+        self.library.table_exist(name) || tables::ADDED.contains(&name)
     }
 }

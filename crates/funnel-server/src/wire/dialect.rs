@@ -103,6 +103,18 @@ pub(super) fn with_lists(statement: &Statement, said: &[Option<Type>]) -> Option
     }
     let mut statement = statement.clone();
     let _: ControlFlow<()> = visit_expressions_mut(&mut statement, |expression| {
+        // What was taken for a list of texts is what the client says.
+        if let Expr::Cast {
+            expr: inner,
+            data_type: data_type @ DataType::Array(_),
+            ..
+        } = expression
+            && let Expr::Cast {
+                data_type: said, ..
+            } = inner.as_ref()
+        {
+            *data_type = said.clone();
+        }
         let at = placeholder(expression).and_then(|number| number.checked_sub(1));
         if let Some(Some(list)) = at.and_then(|at| lists.get(at)) {
             let inner = std::mem::replace(expression, Expr::value(Value::Null));

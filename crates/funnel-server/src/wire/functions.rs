@@ -86,6 +86,7 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
         fixed("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         fixed("pg_char_to_encoding", ScalarValue::Int32(Some(6))),
         fixed("pg_get_serial_sequence", none()),
+        fixed("pg_advisory_unlock_all", none()),
         fixed("to_regtype", ScalarValue::Int32(None)),
         fixed("to_regclass", ScalarValue::Int32(None)),
         fixed("to_regproc", ScalarValue::Int32(None)),
@@ -107,6 +108,14 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
         }),
         ScalarUDF::new_from_impl(to_char::ToChar::new()),
     ];
+    functions.extend(about_the_catalog());
+    functions
+}
+
+/// What is the same for every connection.
+fn about_the_catalog() -> Vec<ScalarUDF> {
+    let none = || ScalarValue::Utf8(None);
+    let mut functions = Vec::new();
     let visible = [
         "type",
         "function",

@@ -234,7 +234,11 @@ fn text_value(bytes: &[u8], at: usize, parameter: &Parameter) -> Result<ScalarVa
         }
         _ => target,
     };
-    let trimmed = text.trim().to_owned();
+    let mut trimmed = text.trim().to_owned();
+    if target == DataType::Date32 {
+        // pgjdbc writes a zone behind the day.
+        trimmed.truncate(trimmed.find([' ', 'T']).unwrap_or(trimmed.len()));
+    }
     ScalarValue::Utf8(Some(trimmed))
         .cast_to(&target)
         .map_err(|_| wrong(text, parameter.wire.name()))

@@ -272,7 +272,8 @@ mod tests {
             rows(&runner, &ctx, "SELECT value FROM range(0, 10)").await,
             Ok(10)
         );
-        let planning = apart(&runner, &ends(), async { panic!("while planning") });
+        let ends = ends();
+        let planning = apart(&runner, &ends, async { panic!("while planning") });
         let planning: Result<(), Failure> = planning.await;
         assert_eq!(planning.unwrap_err().code, "XX000");
     }

@@ -110,7 +110,7 @@ impl Session {
         given: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), Failure> {
         self.settings().start(given)?;
-        let database = Database::new(database, user.clone())?;
+        let database = Database::new(database, user.clone(), Arc::clone(&self.settings))?;
         let who = Who {
             caller,
             user,

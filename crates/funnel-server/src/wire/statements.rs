@@ -134,6 +134,13 @@ fn command(statement: Statement) -> Result<Command, Failure> {
                 _ => Command::Show(words.join(".")),
             }
         }
+        other => return of_session(other),
+    })
+}
+
+/// Transactions, cursors, and what is prepared.
+fn of_session(statement: Statement) -> Result<Command, Failure> {
+    Ok(match statement {
         Statement::StartTransaction { .. } => Command::Begin,
         Statement::Commit { .. } => Command::Commit,
         Statement::Rollback { savepoint, .. } => match savepoint {

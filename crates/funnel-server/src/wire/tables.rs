@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
+
+use super::settings::Settings;
 
 /// Tables that the library lacks.
 pub(super) const ADDED: [&str; 4] = ["pg_user", "pg_locks", "pg_indexes", "pg_stat_activity"];
@@ -116,6 +118,40 @@ fn constraints() -> Vec<Field> {
         ("conexclop", list(OID)),
         ("conbin", TEXT),
     ])
+}
+
+/// `pg_settings`: what `SHOW ALL` has.
+pub(super) fn settings(settings: &Settings) -> Result<Arc<dyn TableProvider>> {
+    const COLUMNS: [&str; 17] = [
+        "name",
+        "setting",
+        "unit",
+        "category",
+        "short_desc",
+        "extra_desc",
+        "context",
+        "vartype",
+        "source",
+        "min_val",
+        "max_val",
+        "enumvals",
+        "boot_val",
+        "reset_val",
+        "sourcefile",
+        "sourceline",
+        "pending_restart",
+    ];
+    let schema: SchemaRef = Arc::new(Schema::new(fields(&COLUMNS.map(|name| (name, TEXT)))));
+    let (names, values): (Vec<&str>, Vec<&str>) = settings.all().unzip();
+    let columns = COLUMNS.map(|name| -> ArrayRef {
+        match name {
+            "name" => Arc::new(StringArray::from(names.clone())),
+            "setting" | "reset_val" => Arc::new(StringArray::from(values.clone())),
+            _ => new_null_array(&TEXT, names.len()),
+        }
+    });
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.to_vec())?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }
 
 /// `pg_class` with the columns that it lacks.
