@@ -290,7 +290,8 @@ mod tests {
         example = example
             .replace("\n# max_age", "\nmax_age")
             .replace("\n# future", "\nfuture")
-            .replace("\n# tokens", "\ntokens");
+            .replace("\n# tokens", "\ntokens")
+            .replace("\n# tls_", "\ntls_");
         let found = settings(&example, vec![]).unwrap();
         for key in keys::KEYS {
             let special = ["consumer_hash_key", "instances", "ordinal"];

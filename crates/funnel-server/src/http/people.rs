@@ -170,15 +170,15 @@ struct Day {
     day: NaiveDate,
     entered: u32,
     converted: u32,
-    /// Converted of entered.
-    rate: f64,
+    /// Converted of entered; null on a day without entries.
+    rate: Option<f64>,
     /// Those that can still go on.
     open: u32,
     /// Some can still go on, so that the rate can still grow.
     incomplete: bool,
 }
 
-/// One entry for each day on which a unit began.
+/// One entry for each day from the first on which a unit began to the last.
 #[derive(Debug, Serialize, ToSchema)]
 struct Trend {
     /// In which days are days.
@@ -239,12 +239,24 @@ fn days(units: &RecordBatch, zone: chrono_tz::Tz) -> Vec<Day> {
             _ => {}
         }
     }
-    let days = days.into_values().map(|day| Day {
-        rate: f64::from(day.converted) / f64::from(day.entered),
-        incomplete: day.open > 0,
-        ..day
-    });
-    days.collect()
+    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
+    else {
+        return Vec::new();
+    };
+    let dates = first.iter_days().take_while(|date| date <= last);
+    // A line drawn across a day on which nobody came would hide it.
+    let day = |date: NaiveDate| match days.get(&date) {
+        Some(day) => Day {
+            rate: Some(f64::from(day.converted) / f64::from(day.entered)),
+            incomplete: day.open > 0,
+            ..*day
+        },
+        None => Day {
+            day: date,
+            ..Day::default()
+        },
+    };
+    dates.map(day).collect()
 }
 
 /// What happened to one unit, and why it went no further.
@@ -284,4 +296,42 @@ pub(super) async fn explain(
         Ok(Json(explanation).into_response())
     };
     asked.answer(query).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ListArray, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn days_without_entries_are_days_of_the_trend() {
+        let times = |days: &[i64]| {
+            let noon = |day: &i64| Some((day * 24 + 12) * 3_600_000_000);
+            Some(days.iter().map(noon).collect::<Vec<_>>())
+        };
+        let times = [times(&[0]), times(&[0, 1]), times(&[3])];
+        let times = ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(times);
+        let states = StringArray::from(vec!["dropped", "converted", "open"]);
+        let units = RecordBatch::try_from_iter([
+            ("state", Arc::new(states) as _),
+            ("step_times", Arc::new(times) as _),
+        ]);
+        let found = days(&units.unwrap(), chrono_tz::UTC);
+        let found = found
+            .iter()
+            .map(|day| (day.day.to_string(), day.entered, day.rate, day.incomplete));
+        let date = |day: u32| format!("1970-01-0{day}");
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [
+                (date(1), 2, Some(0.5), false),
+                (date(2), 0, None, false),
+                (date(3), 0, None, false),
+                (date(4), 1, Some(0.0), true),
+            ]
+        );
+    }
 }
