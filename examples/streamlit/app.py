@@ -25,8 +25,9 @@ def flow(rows, name):
     chosen = rows[rows.funnel == name]
     streamlit.subheader(name.capitalize())
     # By number of the step: by name, the funnel would stand on its head.
-    streamlit.bar_chart(chosen, x="title", y="reached", sort="step_index", horizontal=True, x_label="sessions", y_label="")
+    streamlit.bar_chart(chosen, x="title", y="reached", sort="step_index", horizontal=True, x_label="", y_label="sessions")
     table = chosen.set_index("title")[["reached", "rate_from_first"]]
+    table.index.name = "Step"
     table.columns = ["Sessions", "Of the first step"]
     table["Of the first step"] = table["Of the first step"].map("{:.1%}".format)
     streamlit.table(table)
