@@ -6,10 +6,11 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export FUNNEL_DEMO_DIR ?= $(CURDIR)/funnel-demo
 
-.PHONY: help demo test lint
+.PHONY: help demo test test-clients lint
 help:
 	@echo "make demo   build, run the main job on the embedded Kafka, print the funnel"
 	@echo "make test   install what is missing, then run the whole suite"
+	@echo "make test-clients   the batch examples: Airflow, Dagster, dbt, Spark, Streamlit, Observable and the light ones"
 	@echo "make lint   format, clippy, docs"
 
 demo:
@@ -18,6 +19,12 @@ demo:
 
 test:
 	scripts/test
+
+# Downloads about 2 GB once; scripts/test runs the light examples.
+test-clients:
+	scripts/install-test-deps
+	cargo build --locked -p funnel-cli
+	scripts/test-clients "$(CARGO_TARGET_DIR)/debug/funnel"
 
 lint:
 	scripts/test format clippy docs

@@ -81,6 +81,13 @@ pub(crate) async fn session_at(rows: &[Value], as_of: Option<DateTime<Utc>>) -> 
         .ctx()
         .register_table("rejects", Arc::new(rejects))
         .unwrap();
+    crate::table_function::register(
+        session.ctx(),
+        batch.schema(),
+        session.options().clone(),
+        session.as_of(),
+        None,
+    );
     crate::views::register(session.ctx(), session.as_of())
         .await
         .unwrap();
