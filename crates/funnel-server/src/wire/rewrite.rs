@@ -308,7 +308,11 @@ fn array_of_query(function: &Function) -> Option<Expr> {
         return None;
     };
     // psql asks for the options of tables, of which there are none.
-    if query.to_string().to_lowercase().contains("unnest(tc.reloptions)") {
+    if query
+        .to_string()
+        .to_lowercase()
+        .contains("unnest(tc.reloptions)")
+    {
         return Some(texts(Expr::value(Value::Null)));
     }
     let mut query = query.clone();
