@@ -54,6 +54,15 @@ impl Lake {
         Ok(Mart { table })
     }
 
+    /// The mart `name`, if it was ever written.
+    pub async fn published(&self, name: &str) -> Result<Option<DeltaLog>> {
+        match DeltaLog::open(self.location().child(name)?, name).await {
+            Ok(table) => Ok(Some(table)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The bytes of a plain file at a stable path below the lake, or `None`.
     pub async fn read_file(&self, path: &str) -> Result<Option<Bytes>> {
         self.location().read(path).await

@@ -21,6 +21,9 @@ use crate::enrich::{EnrichRules, EnrichedProvider};
 use crate::error::{ErrorKind, QueryError, Result};
 use crate::{table_function, views};
 
+/// The mart of daily funnels, and the table of that name.
+pub const FUNNEL_DAILY: &str = "funnel_daily";
+
 /// The tables that come from the lake.
 pub const LAKE_TABLES: [&str; 3] = ["events", "rejects", "ledger"];
 
@@ -72,7 +75,7 @@ impl QueryOptions {
 
 /// A SQL session over one state of a lake, or over no lake at all.
 ///
-/// Tables `events`, `rejects`, `ledger`; views `events_enriched`, `sessions`, `offers`, `chats`,
+/// Tables `events`, `rejects`, `ledger`, and `funnel_daily` once it was published; views `events_enriched`, `sessions`, `offers`, `chats`,
 /// `conversions`; table function `funnel`. The session sees the lake as it was when the session
 /// was made.
 pub struct QuerySession {
@@ -113,6 +116,7 @@ impl QuerySession {
             None => tables.events,
         };
         session.add_events(events).await?;
+        session.add_published(lake).await?;
         session.lake = Some(lake.clone());
         Ok(session)
     }
@@ -255,6 +259,20 @@ impl QuerySession {
         removed
             .map(drop)
             .map_err(|source| QueryError::query(format!("could not remove table `{name}`"), source))
+    }
+
+    /// Registers the mart of daily funnels, if there is one.
+    async fn add_published(&self, lake: &Lake) -> Result<()> {
+        let read = |source| QueryError::lake("could not read the mart `funnel_daily`", source);
+        let Some(daily) = lake.published(FUNNEL_DAILY).await.map_err(read)? else {
+            return Ok(());
+        };
+        let daily = daily.provider().await.map_err(read)?;
+        let daily = match &self.options.sight.accounts {
+            Some(accounts) => tables::of_accounts(daily, accounts)?,
+            None => daily,
+        };
+        self.add_table(FUNNEL_DAILY, daily)
     }
 
     /// Registers `events` and every view over it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use funnel_lake::Lake;
-use funnel_query::session::Sight;
+use funnel_query::session::{FUNNEL_DAILY, Sight};
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 use tokio::sync::Mutex;
 
@@ -22,6 +22,8 @@ pub(crate) struct Snapshot {
     pub(crate) session: Arc<QuerySession>,
     /// Of `events`.
     pub(crate) version: i64,
+    /// Of `funnel_daily`, once it was published.
+    pub(crate) published: Option<i64>,
     pub(crate) taken: DateTime<Utc>,
     checked: Instant,
     made: Instant,
@@ -68,8 +70,12 @@ impl Snapshots {
         let read = |source| QueryError::lake("could not read the tables of the lake", source);
         let version = self.lake.events().load().await.map_err(read)?.version();
         self.metrics.answered_from(version);
+        let published = match self.lake.published(FUNNEL_DAILY).await.map_err(read)? {
+            Some(daily) => Some(daily.load().await.map_err(read)?.version()),
+            None => None,
+        };
         if let Some(snapshot) = known.get_mut(sight)
-            && snapshot.version == version
+            && (snapshot.version, snapshot.published) == (version, published)
             && snapshot.made.elapsed() < AGE_MAX
         {
             snapshot.checked = Instant::now();
@@ -84,6 +90,7 @@ impl Snapshots {
         let snapshot = Snapshot {
             session: Arc::new(session),
             version,
+            published,
             taken: Utc::now(),
             checked: Instant::now(),
             made: Instant::now(),

@@ -39,7 +39,7 @@ pub(super) const FUNNEL_STATE: Kind = Kind {
     partition_column: DATE,
 };
 pub(super) const FUNNEL_DAILY: Kind = Kind {
-    name: "funnel_daily",
+    name: crate::session::FUNNEL_DAILY,
     partition_column: "date",
 };
 

@@ -40,17 +40,17 @@ pub(super) async fn open(
         .map_err(|source| QueryError::query(format!("could not read table `{name}`"), source))
 }
 
-/// The rows of `events` that belong to one of these accounts.
+/// The rows of a table that belong to one of these accounts.
 pub(super) fn of_accounts(
-    events: Arc<dyn TableProvider>,
+    table: Arc<dyn TableProvider>,
     accounts: &BTreeSet<String>,
 ) -> Result<Arc<dyn TableProvider>> {
     let own = accounts.iter().map(|account| lit(account.as_str()));
     let own = col("account_id").in_list(own.collect(), false);
-    let plan = LogicalPlanBuilder::scan("events", provider_as_source(events), None)
+    let plan = LogicalPlanBuilder::scan("rows", provider_as_source(table), None)
         .and_then(|rows| rows.filter(own))
         .and_then(LogicalPlanBuilder::build)
-        .map_err(|source| QueryError::query("could not plan the table `events`", source))?;
+        .map_err(|source| QueryError::query("could not plan a table of some accounts", source))?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 

@@ -17,6 +17,47 @@ pub(super) fn token(name: &str, more: &str) -> (String, String) {
     (secret.to_owned(), entry)
 }
 
+/// Published while the server runs, and there without a restart.
+#[test]
+fn published_days_are_a_table_of_the_rows_that_one_may_see() {
+    let accounts = accounts();
+    let own = &accounts[0];
+    let (reader, entry) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
+    let (operator, all) = token("all", "role = \"operator\"");
+    let dir = empty_dir();
+    let mut copy = std::process::Command::new("cp");
+    let copied = copy.arg("-r").arg(lake()).arg(dir.path()).status().unwrap();
+    assert!(copied.success());
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("tokens.toml", &format!("{entry}{all}"));
+    let config = "[lake]\nurl = \"lake\"\n[serve]\ntokens = \"tokens.toml\"\nrefresh = \"1s\"\n";
+    write("funnel.toml", config);
+    let place = dir.path().to_owned();
+    let service = Service::run(dir);
+    let query = "SELECT DISTINCT account_id AS a FROM funnel_daily ORDER BY 1";
+    let said = service.sql(query, Some(&operator)).problem(400);
+    assert!(said.contains("funnel_daily"), "{said}");
+    let words = [
+        "publish",
+        "--lake",
+        "lake",
+        "--from",
+        "2024-03-04",
+        "--to",
+        "2024-03-06",
+    ];
+    run(funnel(&place).args(words), 0);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while service.sql(query, Some(&operator)).status != 200 {
+        assert!(std::time::Instant::now() < until, "it is never seen");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let found = service.sql(query, Some(&operator)).json();
+    assert_eq!(found["rows"].as_array().unwrap().len(), 2, "{found}");
+    let found = service.sql(query, Some(&reader)).json();
+    assert_eq!(found["rows"], serde_json::json!([{ "a": own }]));
+}
+
 #[test]
 fn a_reader_of_one_account_never_sees_another_on_any_surface() {
     let accounts = accounts();
