@@ -1,4 +1,4 @@
-//! Serves the lake: an HTTP API, and the web page over it.
+//! Serves the lake: an HTTP API with the web page over it, and the PostgreSQL wire.
 //!
 //! | Module | What it holds |
 //! | --- | --- |
