@@ -1,10 +1,11 @@
 //! Who may listen where, and what is said over TLS.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use funnel_server::NewToken;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -20,6 +21,8 @@ use super::client::Answer;
 use super::{command, lake};
 
 const TLS: &str = "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"";
+/// Longer than the server waits for any client.
+const PATIENCE: Duration = Duration::from_secs(60);
 const TOKENS: &str = "tokens = \"tokens.toml\"";
 
 /// A folder with certificate, key and file of tokens, and what a client needs of them.
@@ -182,6 +185,7 @@ async fn with_tls_nothing_is_answered_in_the_clear() {
     );
 
     let mut plain = TcpStream::connect(service.http).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
     plain.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
     let mut said = Vec::new();
     // What comes is an alert of TLS or a closed connection.
@@ -216,9 +220,13 @@ fn slow_clients_are_sent_away() {
         let address = service.client.address;
         std::thread::spawn(move || {
             let mut socket = TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket.write_all(begin).unwrap();
             let mut said = Vec::new();
-            drop(socket.read_to_end(&mut said));
+            // Closed or reset; not that nothing comes any more.
+            if let Err(error) = socket.read_to_end(&mut said) {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+            }
             String::from_utf8_lossy(&said).into_owned()
         })
     };
