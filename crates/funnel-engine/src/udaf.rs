@@ -6,10 +6,10 @@ mod axis;
 mod call;
 mod check;
 mod coded;
+mod details;
 mod gathered;
 mod groups;
 mod histories;
-mod ids;
 #[cfg(test)]
 mod laws;
 mod level;
@@ -38,10 +38,10 @@ use accumulator::FunnelAccumulator;
 use answer::Answer;
 use call::{Arguments, Call};
 pub(crate) use check::CheckCalls;
+use details::{DetailedRows, Details};
 pub(crate) use gathered::{Gathered, number, number32};
 use groups::FunnelGroups;
 pub(crate) use histories::{Histories, Piece};
-use ids::{Ids, RowsWithIds};
 pub use level::funnel_level;
 pub use merge::funnel_merge;
 use piles::{OnePile, Piles};
@@ -105,10 +105,10 @@ impl Funnel {
         }
     }
 
-    /// What the ids of a call with these arguments are.
-    fn ids(&self, arguments: &[FieldRef]) -> Result<Option<Ids>> {
+    /// What a call with these arguments says of its rows.
+    fn details(&self, arguments: &[FieldRef]) -> Result<Option<Details>> {
         let types = types_of(arguments);
-        Ok(Arguments::of(self.answer, &types)?.extra()?.ids)
+        Ok(Arguments::of(self.answer, &types)?.extra()?.details)
     }
 
     /// The call with its constant arguments, as the physical plan knows it.
@@ -155,8 +155,8 @@ impl AggregateUDFImpl for Funnel {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let call = self.call(&args)?;
-        Ok(match call.extra.ids.clone() {
-            Some(ids) => Box::new(OnePile::new(RowsWithIds::new(call, ids))),
+        Ok(match call.extra.details.clone() {
+            Some(details) => Box::new(OnePile::new(DetailedRows::new(call, self.answer, details))),
             None => Box::new(FunnelAccumulator::new(call, self.answer)),
         })
     }
@@ -170,15 +170,15 @@ impl AggregateUDFImpl for Funnel {
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let call = self.call(&args)?;
-        Ok(match call.extra.ids.clone() {
-            Some(ids) => Box::new(Piles::new(RowsWithIds::new(call, ids))),
+        Ok(match call.extra.details.clone() {
+            Some(details) => Box::new(Piles::new(DetailedRows::new(call, self.answer, details))),
             None => Box::new(FunnelGroups::new(call, self.answer)),
         })
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        match self.ids(args.input_fields)? {
-            Some(ids) => Ok(piles::state_fields(args.name, ids.row_type())),
+        match self.details(args.input_fields)? {
+            Some(details) => Ok(piles::state_fields(args.name, details.row_type())),
             None => rows::state_fields(args.name),
         }
     }

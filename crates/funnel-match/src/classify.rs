@@ -22,9 +22,12 @@
 //! # Ok::<(), funnel_match::SpecError>(())
 //! ```
 //!
-//! Modes `ordered`, `ordered,increase`, `next` and `loose` are explained. Of the others it is said
-//! which rows make the reported chain; what became of the rest is [`Class::NotExplained`].
+//! Modes `ordered`, `ordered,increase`, `next` and `loose` are explained in full. In the others, and
+//! with options that change what a chain is, a row that could be the next step by time and window is
+//! told apart as one that the mode's [own rule](Class::OwnRule) stands against. Of several attempts
+//! only the rows of one chain are named, the rest is [`Class::NotExplained`].
 
+mod chained;
 mod next;
 mod reason;
 #[cfg(test)]
@@ -35,7 +38,7 @@ use std::collections::HashSet;
 pub use self::reason::{Reason, reason};
 use crate::options::Bound;
 use crate::ties::bits;
-use crate::{Matcher, Mode, Options, Row, Spec};
+use crate::{Count, Matcher, Mode, Options, Row, Spec};
 
 /// What became of a row. Steps count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,8 +96,13 @@ pub enum Class {
     NullTime,
     /// The row satisfies no step.
     NotAStep,
-    /// Satisfies a step, is not part of the reported chain, and the mode or an option does not tell
-    /// why.
+    /// The steps before were reached and the window was not over: a rule of the mode or an option
+    /// stands against the row.
+    OwnRule {
+        /// The first step of the row that was not yet reached.
+        step: usize,
+    },
+    /// Satisfies a step and is not part of the reported chain, which is one of several attempts.
     NotExplained,
 }
 
@@ -115,6 +123,7 @@ impl Class {
             Class::DuplicateId => "duplicate_id",
             Class::NullTime => "null_time",
             Class::NotAStep => "not_a_step",
+            Class::OwnRule { .. } => "own_rule",
             Class::NotExplained => "not_explained",
         }
     }
@@ -143,7 +152,7 @@ pub struct Candidate {
     pub id: Option<u128>,
 }
 
-/// Does every row have a class of its own, and every loss a reason?
+/// Is every class and every reason one of the mode itself?
 pub fn is_explained(spec: &Spec) -> bool {
     let of_mode = matches!(
         spec.mode(),
@@ -169,7 +178,8 @@ fn is_plain(spec: &Spec) -> bool {
 pub fn classify(spec: &Spec, rows: &[Row]) -> Vec<Class> {
     let chain = chain(spec, rows);
     match spec.mode() {
-        _ if !is_explained(spec) => not_explained(spec, rows, &chain),
+        _ if spec.options().count != Count::Unique => not_explained(spec, rows, &chain),
+        _ if !is_explained(spec) => chained::classes(spec, rows, &chain),
         Mode::Loose => loose(spec, rows, &chain),
         Mode::Next { relevant_steps } => next::classes(spec, rows, &chain, relevant_steps),
         _ => ordered(spec, rows, &chain),
@@ -229,7 +239,9 @@ fn used(rows: &[Row], chain: &[Option<usize>]) -> Vec<u64> {
 
 /// How much wider the window would have to be to hold rows of this distance.
 fn beyond_window(spec: &Spec, distance: u64) -> u64 {
-    let first_outside = u64::from(spec.options().bound == Bound::Exclusive);
+    let exclusive =
+        spec.options().bound == Bound::Exclusive || matches!(spec.mode(), Mode::Pinot(_));
+    let first_outside = u64::from(exclusive);
     spec.window().map_or(0, |window| {
         distance
             .saturating_add(first_outside)

@@ -76,6 +76,21 @@ pub enum State {
     Excluded,
 }
 
+impl State {
+    /// What counts more where several histories stand for one key: the level, then what can still
+    /// become more, then what nothing ended. A key that an excluded row takes out of all counts did
+    /// begin.
+    pub fn rank(self, level: usize) -> (usize, u8) {
+        let state = match self {
+            Self::Converted => 3,
+            Self::Open => 2,
+            Self::Excluded => u8::from(level == 0),
+            Self::Dropped => u8::from(level > 0),
+        };
+        (level, state)
+    }
+}
+
 #[derive(Debug)]
 enum Machine {
     Ordered(Ordered),

@@ -74,7 +74,7 @@ impl Answer {
                 let levels = histories.map(|history| number(matcher.level(history)));
                 Ok(Arc::new(levels.collect::<Result<Int32Array>>()?))
             }
-            Self::Match => matched::matches(matcher, call, rows, offsets, None),
+            Self::Match => matched::matches(matcher, call, rows, offsets, None, None),
             Self::State => state::states(&call.spec, call.axis, histories),
             Self::SequenceMatch => {
                 let pattern = pattern_of(call)?;
@@ -164,8 +164,8 @@ impl Answer {
             )
             .with_argument(
                 "time",
-                "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored. In funnel_match \
-                 also named_struct('time', …, 'id', …[, 'sequence', …]).",
+                "TIMESTAMP, DATE or integer. Rows where it is NULL are ignored. Or named_struct('time', …, \
+                 'hold', …): a chain has one value of `hold`; in funnel_match also 'id' and 'sequence'.",
             )
             .with_argument(
                 "step1, step2, …",

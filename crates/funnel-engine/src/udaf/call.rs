@@ -6,13 +6,13 @@ use datafusion::arrow::datatypes::{DataType, Fields, IntervalUnit, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::expressions::Literal;
-use funnel_match::{Mode, Pattern, Spec};
+use funnel_match::{Count, Mode, Pattern, Spec};
 
 use super::answer::Answer;
 use super::axis::Axis;
 use super::check::is_condition;
 use super::matched::Extra;
-use super::{ids, options, state};
+use super::{details, options, state};
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
@@ -22,7 +22,7 @@ pub(super) struct Arguments<'a> {
     window: &'a DataType,
     mode: Option<&'a DataType>,
     options: Option<&'a Fields>,
-    /// With the ids of rows a struct; see [`ids`].
+    /// With details of rows a struct; see [`details`].
     time: &'a DataType,
     /// Of the steps, then those of option `exclude`.
     conditions: &'a [DataType],
@@ -46,7 +46,7 @@ impl<'a> Arguments<'a> {
             _ => (None, rest),
         };
         let (options, rest) = match rest {
-            [DataType::Struct(fields), rest @ ..] if fields.find(ids::TIME).is_none() => {
+            [DataType::Struct(fields), rest @ ..] if fields.find(details::TIME).is_none() => {
                 (Some(fields), rest)
             }
             _ => (None, rest),
@@ -114,8 +114,8 @@ impl<'a> Arguments<'a> {
                 .is_some_and(|fields| fields.find(key).is_some())
         };
         Ok(Extra {
-            ids: match self.time {
-                DataType::Struct(fields) => Some(ids::Ids::of(self.answer, fields)?),
+            details: match self.time {
+                DataType::Struct(fields) => Some(details::Details::of(self.answer, fields)?),
                 _ => None,
             },
             state: has(options::AS_OF) || has(options::EXCLUDE),
@@ -173,7 +173,7 @@ impl<'a> Arguments<'a> {
     fn time_coerced(&self) -> Result<DataType> {
         let time = match self.time {
             DataType::Struct(fields) => fields
-                .find(ids::TIME)
+                .find(details::TIME)
                 .map_or(self.time, |(_, time)| time.data_type()),
             time => time,
         };
@@ -263,6 +263,11 @@ impl Call {
     /// ClickHouse skips a row in which any argument is NULL.
     pub(super) fn null_hides_row(&self) -> bool {
         matches!(self.spec.mode(), Mode::ClickHouse(_))
+    }
+
+    /// Is a group counted each time it goes through?
+    pub(super) fn counts_attempts(&self) -> bool {
+        self.spec.options().count != Count::Unique
     }
 
     /// Is the answer one of the order in which rows of the same time came?

@@ -14,13 +14,13 @@ use funnel_match::{Matcher, Mode, Outcome, Row, State};
 use super::answer::number;
 use super::axis::Axis;
 use super::call::Call;
-use super::ids::Ids;
+use super::details::Details;
 
 /// What is asked for beside level and times.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extra {
-    /// The ids of the rows of the chain.
-    pub(super) ids: Option<Ids>,
+    /// What the call says of its rows.
+    pub(super) details: Option<Details>,
     /// Whether the key is converted, dropped, or open.
     pub(super) state: bool,
     /// How many attempts there are, and how many are complete.
@@ -28,18 +28,25 @@ pub(super) struct Extra {
 }
 
 impl Extra {
-    /// Refuses ids without the order of rows of one time, where that decides.
+    /// Refuses details without the order of rows of one time, where that decides.
     pub(super) fn check_order(&self, function: &str, mode: Mode) -> Result<()> {
-        match self.ids {
-            Some(Ids {
+        match self.details {
+            Some(Details {
                 has_sequence: false,
                 ..
             }) => plan_err!(
                 "{function}: mode '{mode}' tells rows of one instant apart by their order; give it \
-                 as `sequence`: named_struct('time', …, 'id', …, 'sequence', …)"
+                 as `sequence`: named_struct('time', …, 'sequence', …, …)"
             ),
             _ => Ok(()),
         }
+    }
+
+    /// The type of the ids, where the answer has them.
+    fn id(&self) -> Option<&DataType> {
+        self.details
+            .as_ref()
+            .and_then(|details| details.id.as_ref())
     }
 
     pub(super) fn fields(&self, time: &DataType) -> Fields {
@@ -48,8 +55,8 @@ impl Extra {
             field("level", DataType::Int32),
             field("times", DataType::List(item(time))),
         ];
-        if let Some(ids) = &self.ids {
-            fields.push(field("ids", DataType::List(item(&ids.data_type))));
+        if let Some(id) = self.id() {
+            fields.push(field("ids", DataType::List(item(id))));
         }
         if self.state {
             fields.push(field("state", DataType::Utf8));
@@ -63,15 +70,20 @@ impl Extra {
 }
 
 /// A struct for each history: history `i` is between offsets `i` and `i + 1`. `ids` are those of the
-/// rows, where the call gives them.
+/// rows, where the call gives them; `outcomes` are those of the groups, where they are known.
 pub(super) fn matches(
     matcher: &mut Matcher,
     call: &Call,
     rows: &[Row],
     offsets: &[usize],
     ids: Option<&ArrayRef>,
+    outcomes: Option<Vec<Outcome>>,
 ) -> Result<ArrayRef> {
-    let mut found = Found::default();
+    let asked = outcomes.is_none() && (call.extra.state || call.extra.counts);
+    let mut found = Found {
+        outcomes: outcomes.unwrap_or_default(),
+        ..Found::default()
+    };
     let mut chain = Vec::new();
     for range in offsets.windows(2) {
         let history = &rows[range[0]..range[1]];
@@ -80,7 +92,7 @@ pub(super) fn matches(
             .push(number(matcher.chain(history, &mut chain))?);
         found.lengths.push(chain.len());
         found.push_chain(history, range[0], &chain);
-        if call.extra.state || call.extra.counts {
+        if asked {
             found.outcomes.push(matcher.outcome(history));
         }
     }
@@ -121,10 +133,10 @@ impl Found {
             Arc::new(Int32Array::from(self.levels)),
             list(times, &axis.time_type())?,
         ];
-        if let (Some(asked), Some(ids)) = (&extra.ids, ids) {
+        if let (Some(id), Some(ids)) = (extra.id(), ids) {
             let positions = UInt64Array::new(self.positions.into(), nulls);
-            let winners = cast(&take(ids, &positions, None)?, &asked.data_type)?;
-            columns.push(list(winners, &asked.data_type)?);
+            let winners = cast(&take(ids, &positions, None)?, id)?;
+            columns.push(list(winners, id)?);
         }
         let outcomes = self.outcomes.iter();
         if extra.state {

@@ -12,6 +12,7 @@ mod parts;
 use super::answer::Answer;
 use super::axis::Axis;
 use super::call::window_of;
+use super::details;
 
 pub(super) const AS_OF: &str = "as_of";
 pub(super) const COUNT: &str = "count";
@@ -58,6 +59,12 @@ pub(super) fn check_types(answer: Answer, axis: Axis, fields: &Fields) -> Result
     }
     for (index, field) in fields.iter().enumerate() {
         let key = field.name().as_str();
+        if key == details::HOLD {
+            return plan_err!(
+                "{function}: `options`: `{key}` is a value of each row, so it stands with the time: \
+                 named_struct('time', event_time, '{key}', …)"
+            );
+        }
         if !KEYS.contains(&key) {
             return plan_err!(
                 "{function}: `options`: there is no option `{key}`; known options: {}",

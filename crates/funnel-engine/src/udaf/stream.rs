@@ -48,7 +48,7 @@ impl StreamCall {
             .map(|argument| argument.data_type(input))
             .collect::<Result<Vec<_>>>()?;
         let call = Call::from_physical(funnel.answer, &arguments, &types)?;
-        if call.extra.ids.is_some() {
+        if call.extra.details.is_some() {
             return Ok(None);
         }
         let steps = arguments.get(call.time + 1..).unwrap_or_default();

@@ -49,13 +49,15 @@ fn rows(random: &mut Random) -> RecordBatch {
 }
 
 /// Answers that are facts of the set of rows.
-const QUESTIONS: [&str; 4] = [
+const QUESTIONS: [&str; 5] = [
     "SELECT k, window_funnel(20, t, a, b, c) AS x, funnel_match(9, 'ordered', t, a, b, c) AS y,
             window_funnel(30, 'ch:strict_order', t, a, b, c) AS z FROM t GROUP BY k ORDER BY k",
     "SELECT k, funnel_match(15, named_struct('count', 'attempts', 'max_gap', make_array(5)), t, a, b, c) AS x,
             funnel_steps(NULL, 'loose', t, a, b, c) FILTER (WHERE id % 3 > 0) AS y
      FROM t GROUP BY k ORDER BY k",
     "SELECT k, funnel_match(25, 'unordered', named_struct('time', t, 'id', id), a, b, c) AS x, count(*) AS n FROM t GROUP BY k ORDER BY k",
+    "SELECT k, funnel_match(25, named_struct('count', 'completions'), named_struct('time', t, 'id', id, 'hold', id % 3), a, b, c) AS x,
+            window_funnel(25, named_struct('time', t, 'hold', id % 2), a, b, c) AS y FROM t GROUP BY k ORDER BY k",
     "SELECT k, funnel_level(funnel_merge(s), 30) AS x FROM
      (SELECT k, t / 7 AS day, funnel_state(30, t, a, b, c) AS s FROM t GROUP BY k, t / 7) GROUP BY k ORDER BY k",
 ];

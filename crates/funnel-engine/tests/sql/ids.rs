@@ -237,8 +237,8 @@ async fn ids_keep_their_type_and_may_be_null() {
 async fn wrong_ids_are_refused_while_planning() {
     check(&[
         ("window_funnel(9, named_struct('time', n, 'id', n), yes)", "window_funnel: its answer has no ids"),
-        ("funnel_match(9, named_struct('time', n), yes)", "funnel_match: `time` as a struct must have `id`"),
-        ("funnel_match(9, named_struct('time', n, 'id', n, 'seq', n), yes)", "and, if wanted, `sequence`, but no `seq`"),
+        ("funnel_match(9, named_struct('time', n), yes)", "funnel_match: `time` as a struct must have `id` or `hold`"),
+        ("funnel_match(9, named_struct('time', n, 'id', n, 'seq', n), yes)", "and, if wanted, `id`, `sequence` and `hold`, but no `seq`"),
         ("funnel_match(9, named_struct('time', n, 'id', 1.5), yes)", "`id` must be text, an integer or bytes, found Float64"),
         ("funnel_match(9, named_struct('time', n, 'id', n, 'sequence', 'x'), yes)", "`sequence` must be an integer"),
         ("funnel_match(9, named_struct('time', word, 'id', n), yes)", "funnel_match: `time` must be a TIMESTAMP"),

@@ -6,6 +6,7 @@ mod arguments;
 mod clickhouse;
 mod fuzz;
 mod hashed;
+mod hold;
 mod ids;
 mod local_time;
 mod options;

@@ -247,7 +247,7 @@ async fn other_calls_are_refused_while_planning() {
         ),
         (
             "funnel_state(1, named_struct('time', 1, 'id', 1), true)",
-            "funnel_state: its answer has no ids",
+            "funnel_state: a state is one of times and steps",
         ),
         (
             "funnel_state(DISTINCT 1, 1, true)",

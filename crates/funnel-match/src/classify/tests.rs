@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::reason::level_reusing_rows;
 use super::*;
 
+mod chained;
 mod next;
 
 fn rows(rows: &[(i64, u64)]) -> Vec<Row> {

@@ -248,6 +248,9 @@ fn in_definition(class: Class, numbers: &[usize]) -> Class {
             step: numbers[step],
             by,
         },
+        Class::OwnRule { step } => Class::OwnRule {
+            step: numbers[step],
+        },
         other => other,
     }
 }

@@ -160,7 +160,7 @@ fn best(history: &History, placed: &[(usize, Row)]) -> Option<Best> {
     for run in runs.chunk_by(|(a, _), (b, _)| hold(a) == hold(b)) {
         let (places, rows): (Vec<usize>, Vec<Row>) = run.iter().copied().unzip();
         let outcome = matcher.outcome(&rows);
-        let rank = tabular::rank(outcome.level, outcome.state);
+        let rank = outcome.state.rank(outcome.level);
         if best.as_ref().is_none_or(|best| rank > best.rank) {
             best = Some(Best { places, rows, rank });
         }

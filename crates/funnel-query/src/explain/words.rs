@@ -57,12 +57,14 @@ pub(super) fn of_decision(words: &Words<'_>, decision: Decision) -> String {
                     title(step)
                 )
             }
-            Class::NotExplained => {
+            Class::OwnRule { step } => {
                 format!(
-                    "not part of the chain; mode {} does not tell why",
+                    "{}, in time and in order; a rule of mode {}, or an option, stands against it",
+                    title(step),
                     words.mode
                 )
             }
+            Class::NotExplained => "not part of this attempt".to_owned(),
             Class::AfterCompletion => "after the last step".to_owned(),
             Class::DuplicateId => "another form or copy of an event that is counted".to_owned(),
             Class::NullTime => "has no time".to_owned(),

@@ -18,7 +18,7 @@ use futures::StreamExt;
 pub use definition::{
     Breakdown, Every, Instant, Period, Source, Span, TableExclusion, TableFunnel, TableStep, Touch,
 };
-pub(crate) use keys::{Unit, rank, reason};
+pub(crate) use keys::{Unit, reason};
 pub(crate) use plan::Clock;
 pub(crate) use tally::{StepTally, Tallies};
 pub(crate) use timeline::{History, history};

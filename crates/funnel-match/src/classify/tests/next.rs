@@ -43,13 +43,7 @@ fn a_dialect_tells_the_chain_and_the_reason_as_far_as_ordered_knows_it() {
     assert!(!is_explained(&spec));
     assert_eq!(
         classes(mode, Some(10), &history),
-        [
-            "used",
-            "used",
-            "not_explained",
-            "not_explained",
-            "not_a_step"
-        ]
+        ["used", "used", "repeat", "own_rule", "not_a_step"]
     );
     let why = |history: &[(i64, u64)]| reason(&spec, &rows(history), Some(5));
     assert_eq!(why(&history), Some(Reason::OwnRule { step: 2 }));

@@ -277,8 +277,8 @@ impl Evaluation {
             return;
         }
         let outcome = self.matcher.outcome(&run.rows);
-        let rank = rank(outcome.level, outcome.state);
-        let better = |best: &Unit| rank > self::rank(best.level, best.state);
+        let rank = outcome.state.rank(outcome.level);
+        let better = |best: &Unit| rank > best.state.rank(best.level);
         if self.best.as_ref().is_none_or(better) {
             let range = 0..run.rows.len();
             self.best = Some(self.unit(&key, &run, range, outcome));
@@ -387,18 +387,6 @@ pub(crate) fn reason(spec: &Spec, rows: &[Row], outcome: &Outcome) -> Option<Rea
         }),
         _ => classify::reason(spec, rows, spec.options().as_of),
     }
-}
-
-/// What counts more: the level, then what can still become more, then what nothing ended. A key that
-/// an excluded row takes out of all counts did begin.
-pub(crate) fn rank(level: usize, state: State) -> (usize, u8) {
-    let state = match state {
-        State::Converted => 3,
-        State::Open => 2,
-        State::Excluded => u8::from(level == 0),
-        _ => u8::from(level > 0),
-    };
-    (level, state)
 }
 
 /// The funnel in the unit of the table's time.
