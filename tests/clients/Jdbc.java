@@ -5,7 +5,7 @@ import java.util.*;
 public class Jdbc {
     public static void main(String[] words) throws Exception {
         String url = "jdbc:postgresql://" + System.getenv("PGHOST") + ":" + System.getenv("PGPORT") + "/"
-            + System.getenv("PGDATABASE") + "?user=" + System.getenv("PGUSER");
+            + System.getenv("PGDATABASE") + "?user=" + System.getenv("PGUSER") + "&password=" + System.getenv("PGPASSWORD");
         for (String mode : new String[] {"extended", "simple"}) {
             try (Connection db = DriverManager.getConnection(url + "&preferQueryMode=" + mode)) {
                 metadata(db);

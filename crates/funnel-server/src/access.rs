@@ -7,6 +7,7 @@
 //! [[token]]
 //! name = "dashboards"
 //! hash = "…64 hexadecimal digits…"
+//! scram = "SCRAM-SHA-256$…"       # for PostgreSQL clients, who then do not send the token
 //! role = "reader"                 # or "operator"
 //! accounts = ["71520386"]         # a reader of these alone; all, where it is left out
 //! ```
@@ -22,6 +23,7 @@ use funnel_query::session::Sight;
 use serde::Deserialize;
 
 use crate::error::{Result, ServerError};
+use crate::scram::Verifier;
 
 /// Refusals from one address within [`FAILURE_SPAN`] before it is not heard any more.
 const FAILURES_MAX: u32 = 20;
@@ -34,12 +36,15 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     tokens: Arc<Vec<Token>>,
+    /// For names that no token has.
+    nobody: Arc<[u8; 32]>,
 }
 
 #[derive(Debug)]
 struct Token {
     name: String,
     hash: blake3::Hash,
+    scram: Option<Verifier>,
     sight: Sight,
 }
 
@@ -58,6 +63,8 @@ pub struct NewToken {
     pub secret: String,
     /// What the file of tokens has of it.
     pub hash: String,
+    /// What it has of it for PostgreSQL clients.
+    pub scram: String,
 }
 
 impl fmt::Debug for NewToken {
@@ -76,7 +83,12 @@ impl NewToken {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let secret = format!("fnl_{digits}");
         let hash = blake3::hash(secret.as_bytes()).to_hex().to_string();
-        Self { secret, hash }
+        let scram = Verifier::of(&secret).to_string();
+        Self {
+            secret,
+            hash,
+            scram,
+        }
     }
 }
 
@@ -92,6 +104,7 @@ struct File {
 struct Entry {
     name: String,
     hash: String,
+    scram: Option<String>,
     role: Role,
     accounts: Option<BTreeSet<String>>,
 }
@@ -147,6 +160,7 @@ impl Access {
         }
         Ok(Self {
             tokens: Arc::new(tokens),
+            nobody: Arc::new(rand::random()),
         })
     }
 
@@ -176,6 +190,24 @@ impl Access {
         self.holder(secret?, Some(name))
     }
 
+    /// By what a client of this name proves that it has the secret without sending it; none if it must
+    /// send it. Where others prove it, a name that no token has is asked as well.
+    pub(crate) fn verifier(&self, name: &str) -> Option<Verifier> {
+        match self.tokens.iter().find(|token| token.name == name) {
+            Some(token) => token.scram.clone(),
+            None if self.tokens.iter().any(|token| token.scram.is_some()) => {
+                Some(Verifier::of_nobody(name, &self.nobody))
+            }
+            None => None,
+        }
+    }
+
+    /// Who has this name, which was proved.
+    pub(crate) fn proved(&self, name: &str) -> Option<Caller> {
+        let known = self.tokens.iter().find(|token| token.name == name)?;
+        Some(known.caller())
+    }
+
     /// Hashes are compared in constant time, all of them.
     fn holder(&self, secret: &str, name: Option<&str>) -> Option<Caller> {
         let hash = blake3::hash(secret.as_bytes());
@@ -186,10 +218,7 @@ impl Access {
                 known
             }
         })?;
-        Some(Caller {
-            name: known.name.clone(),
-            sight: known.sight.clone(),
-        })
+        Some(known.caller())
     }
 }
 
@@ -208,6 +237,7 @@ impl Token {
         let Entry {
             name,
             hash,
+            scram,
             role,
             accounts,
         } = entry;
@@ -217,6 +247,13 @@ impl Token {
             ))
             .because(error)
         })?;
+        let scram = scram.map(|text| {
+            text.parse::<Verifier>().map_err(|_| {
+                ServerError::new(format!(
+                    "`scram` of token `{name}` is not what `funnel serve --new-token` prints"
+                ))
+            })
+        });
         if role == Role::Operator && accounts.is_some() {
             return Err(ServerError::new(format!(
                 "token `{name}` is an operator's, who sees all accounts: leave `accounts` out"
@@ -231,7 +268,19 @@ impl Token {
             accounts,
             operations: role == Role::Operator,
         };
-        Ok(Self { name, hash, sight })
+        Ok(Self {
+            name,
+            hash,
+            scram: scram.transpose()?,
+            sight,
+        })
+    }
+
+    fn caller(&self) -> Caller {
+        Caller {
+            name: self.name.clone(),
+            sight: self.sight.clone(),
+        }
     }
 }
 
@@ -334,6 +383,10 @@ mod tests {
             (
                 "[[token]]\nname = \"a\"\nhash = \"1\"\nrole = \"reader\"".to_owned(),
                 "`hash` of token `a`",
+            ),
+            (
+                file("role = \"reader\"\nscram = \"SCRAM-SHA-256$1\"").1,
+                "`scram` of token `a`",
             ),
         ];
         for (text, said) in cases {

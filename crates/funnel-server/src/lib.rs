@@ -17,6 +17,7 @@ mod error;
 mod http;
 mod metrics;
 mod runner;
+mod scram;
 mod snapshots;
 mod tls;
 mod wire;

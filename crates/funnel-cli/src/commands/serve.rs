@@ -79,8 +79,8 @@ fn new_token(name: &str) -> Result<Exit> {
     ));
     let name = toml::Value::String(name.to_owned());
     output::print(&format!(
-        "[[token]]\nname = {name}\nhash = \"{}\"\nrole = \"reader\"\n",
-        token.hash
+        "[[token]]\nname = {name}\nhash = \"{}\"\nscram = \"{}\"\nrole = \"reader\"\n",
+        token.hash, token.scram
     ))?;
     Ok(Exit::Done)
 }

@@ -97,7 +97,7 @@ async fn talk(session: Arc<Session>, socket: TcpStream, stop: CancellationToken)
         return goodbye(&mut socket, Failure::not_encrypted()).await;
     }
     let limit = session.shared.app.limits.request_bytes;
-    let startup = Arc::new(Startup(Arc::clone(&session)));
+    let startup = Arc::new(Startup::new(Arc::clone(&session)));
     let simple = Arc::new(Simple(Arc::clone(&session)));
     let extended = Arc::new(Extended(Arc::clone(&session)));
     let copy = Arc::new(NoCopyIn);

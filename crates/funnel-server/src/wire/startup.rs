@@ -1,8 +1,9 @@
 //! Who connects: the name of a token and its secret, or anybody of this machine where there are no tokens.
+//! The secret is proved by SCRAM-SHA-256 where the file of tokens has a verifier, else it is sent.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::{Sink, SinkExt};
@@ -14,11 +15,13 @@ use pgwire::api::{
     ClientInfo, METADATA_DATABASE, METADATA_USER, PgWireConnectionState, PidSecretKeyGenerator,
 };
 use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::startup::Authentication;
+use pgwire::messages::startup::{Authentication, PasswordMessageFamily};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 
 use super::errors::Failure;
 use super::session::Session;
+use crate::access::Caller;
+use crate::scram::{self, Exchange, Refused, Verifier};
 
 /// The database, where a client names none.
 const DATABASE: &str = "funnel";
@@ -26,7 +29,17 @@ const DATABASE: &str = "funnel";
 const NAME_MAX: usize = 63;
 
 /// The start of one connection.
-pub(super) struct Startup(pub(super) Arc<Session>);
+pub(super) struct Startup {
+    session: Arc<Session>,
+    asked: Mutex<Asked>,
+}
+
+/// What the client was asked for.
+enum Asked {
+    Secret,
+    Method(Verifier),
+    Proof(Box<Exchange>),
+}
 
 /// What the client is told when it is let in.
 struct Parameters<'a>(&'a Session);
@@ -57,7 +70,7 @@ impl StartupHandler for Startup {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let app = &self.0.shared.app;
+        let app = &self.session.shared.app;
         let address = client.socket_addr().ip();
         match message {
             PgWireFrontendMessage::Startup(startup) => {
@@ -68,16 +81,35 @@ impl StartupHandler for Startup {
                 }
                 if app.access.is_needed() {
                     client.set_state(PgWireConnectionState::AuthenticationInProgress);
-                    let ask =
-                        PgWireBackendMessage::Authentication(Authentication::CleartextPassword);
-                    client.send(ask).await?;
+                    let user = name(client.metadata(), METADATA_USER)?.unwrap_or_default();
+                    let ask = self.ask(app.access.verifier(&user));
+                    client
+                        .send(PgWireBackendMessage::Authentication(ask))
+                        .await?;
                     return Ok(());
                 }
-                self.let_in(client, None).await
+                let local = app.access.caller_by_name("", None);
+                self.let_in(client, local).await
             }
-            PgWireFrontendMessage::PasswordMessageFamily(password) => {
-                let password = password.into_password()?;
-                self.let_in(client, Some(&password.password)).await
+            PgWireFrontendMessage::PasswordMessageFamily(message) => {
+                let user = name(client.metadata(), METADATA_USER)?.unwrap_or_default();
+                match self.heard(&user, message)? {
+                    Heard::Answer(answer) => {
+                        let answer = Authentication::SASLContinue(answer.into());
+                        client
+                            .send(PgWireBackendMessage::Authentication(answer))
+                            .await?;
+                        Ok(())
+                    }
+                    Heard::Proof(answer, caller) => {
+                        let answer = Authentication::SASLFinal(answer.into());
+                        client
+                            .send(PgWireBackendMessage::Authentication(answer))
+                            .await?;
+                        self.let_in(client, caller).await
+                    }
+                    Heard::Caller(caller) => self.let_in(client, caller).await,
+                }
             }
             _ => {
                 Err(Failure::fatal("08P01", "the connection begins with a startup message").into())
@@ -86,14 +118,70 @@ impl StartupHandler for Startup {
     }
 }
 
+/// What a message of the client comes to.
+enum Heard {
+    /// It is to prove that it has the secret, by this.
+    Answer(String),
+    /// It proved it, and is told that the server knows it.
+    Proof(String, Option<Caller>),
+    /// It has the secret, or there is nobody who has.
+    Caller(Option<Caller>),
+}
+
 impl Startup {
-    async fn let_in<C>(&self, client: &mut C, password: Option<&str>) -> PgWireResult<()>
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self {
+            session,
+            asked: Mutex::new(Asked::Secret),
+        }
+    }
+
+    fn now_asked(&self, asked: Asked) -> Asked {
+        let mut held = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut held, asked)
+    }
+
+    fn ask(&self, verifier: Option<Verifier>) -> Authentication {
+        match verifier {
+            Some(verifier) => {
+                self.now_asked(Asked::Method(verifier));
+                Authentication::SASL(vec![scram::METHOD.to_owned()])
+            }
+            None => Authentication::CleartextPassword,
+        }
+    }
+
+    fn heard(&self, user: &str, message: PasswordMessageFamily) -> PgWireResult<Heard> {
+        let access = &self.session.shared.app.access;
+        match self.now_asked(Asked::Secret) {
+            // Whoever was asked for a proof is not let in by sending the secret after it.
+            Asked::Secret if access.verifier(user).is_some() => Ok(Heard::Caller(None)),
+            Asked::Secret => {
+                let password = message.into_password()?.password;
+                Ok(Heard::Caller(access.caller_by_name(user, Some(&password))))
+            }
+            Asked::Method(verifier) => {
+                let begun = scram_message(&message).map(|first| Exchange::begin(verifier, first));
+                let Some(Ok((exchange, answer))) = begun else {
+                    return Ok(Heard::Caller(None));
+                };
+                self.now_asked(Asked::Proof(Box::new(exchange)));
+                Ok(Heard::Answer(answer))
+            }
+            Asked::Proof(exchange) => match exchange.finish(&message.into_sasl_response()?.data) {
+                Ok(answer) => Ok(Heard::Proof(answer, access.proved(user))),
+                Err(Refused) => Ok(Heard::Caller(None)),
+            },
+        }
+    }
+
+    async fn let_in<C>(&self, client: &mut C, caller: Option<Caller>) -> PgWireResult<()>
     where
         C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let session = &self.0;
+        let session = &self.session;
         let app = &session.shared.app;
         let address = client.socket_addr().ip();
         let metadata = client.metadata();
@@ -104,7 +192,7 @@ impl Startup {
             return Err(Failure::fatal("0A000", "there is nothing to replicate").into());
         }
         let user = name(metadata, METADATA_USER)?.unwrap_or_default();
-        let Some(caller) = app.access.caller_by_name(&user, password) else {
+        let Some(caller) = caller else {
             app.failures.count(address);
             app.metrics.unknown_caller();
             let message = format!("password authentication failed for user \"{user}\"");
@@ -128,6 +216,17 @@ impl Startup {
         session.is_let_in();
         Ok(())
     }
+}
+
+/// What the client begins SCRAM with; none where it begins another method or nothing that is known.
+fn scram_message(message: &PasswordMessageFamily) -> Option<&[u8]> {
+    let PasswordMessageFamily::Raw(body) = message else {
+        return None;
+    };
+    let rest = body.strip_prefix(scram::METHOD.as_bytes())?;
+    let (length, first) = rest.strip_prefix(b"\0")?.split_first_chunk()?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+    (first.len() == length).then_some(first)
 }
 
 fn too_many_failures() -> Failure {

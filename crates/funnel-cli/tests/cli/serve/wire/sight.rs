@@ -1,8 +1,12 @@
 //! Who is let in, and what they see.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use tokio_postgres::error::SqlState;
 
-use super::{config, connect, connect_as, db_error, refusal, text, texts};
+use super::hostile::{message, startup};
+use super::{PATIENCE, config, connect, connect_as, db_error, refusal, text, texts};
 use crate::serve::sight::token;
 use crate::serve::{Service, accounts, command, lake};
 use crate::{empty_dir, run};
@@ -90,6 +94,75 @@ async fn only_a_name_with_its_own_secret_is_let_in() {
     );
     // Who is in stays in.
     assert_eq!(text(&right, "SELECT 1").await, "1");
+}
+
+/// What the client is asked for, and what comes back for its answer.
+fn asked(service: &Service, user: &str, answer: &[u8]) -> (i32, Vec<u8>) {
+    let mut socket = TcpStream::connect(service.pg).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(&startup(&[("user", user)])).unwrap();
+    let mut head = [0; 9];
+    socket.read_exact(&mut head).unwrap();
+    let [kind, l0, l1, l2, l3, code @ ..] = head;
+    assert_eq!(kind, b'R', "{user}");
+    let rest = usize::try_from(i32::from_be_bytes([l0, l1, l2, l3]) - 8).unwrap();
+    let mut methods = vec![0; rest];
+    socket.read_exact(&mut methods).unwrap();
+    let sasl = b"SCRAM-SHA-256\0\0".as_slice();
+    assert!(methods.is_empty() || methods == sasl, "{methods:?}");
+    let length = i32::try_from(answer.len() + 4).unwrap();
+    socket.write_all(&message(b'p', length, answer)).unwrap();
+    let mut said = Vec::new();
+    socket.read_to_end(&mut said).unwrap();
+    (i32::from_be_bytes(code), said)
+}
+
+#[tokio::test]
+async fn a_secret_is_proved_and_not_sent() {
+    const SECRET: i32 = 3;
+    const PROOF: i32 = 10;
+    let (secret, entry) = token("one", "role = \"reader\"");
+    let (older, old) = token("old", "role = \"reader\"");
+    let old: Vec<&str> = old.lines().filter(|l| !l.starts_with("scram")).collect();
+    let service = Service::with_tokens(&format!("{entry}{}\n", old.join("\n")));
+    for (user, secret) in [("one", &secret), ("old", &older)] {
+        let client = connect_as(config(&service).user(user).password(secret))
+            .await
+            .unwrap();
+        assert_eq!(text(&client, "SELECT current_user").await, user);
+    }
+    // Sent in the clear it helps nobody who was asked to prove it; nor does what is no proof.
+    let first = |method: &str, data: &str| {
+        let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+        [method.as_bytes(), b"\0", &length, data.as_bytes()].concat()
+    };
+    let clear = format!("{secret}\0").into_bytes();
+    for (user, answer) in [
+        ("one", clear.clone()),
+        ("one", Vec::new()),
+        (
+            "one",
+            first("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"),
+        ),
+        (
+            "one",
+            first("SCRAM-SHA-256", "p=tls-server-end-point,,n=,r=abc"),
+        ),
+        ("one", first("SCRAM-SHA-256", "")),
+        // Who is not known is asked the same.
+        ("nobody", clear.clone()),
+    ] {
+        let (code, said) = asked(&service, user, &answer);
+        assert_eq!(
+            (code, said.first()),
+            (PROOF, Some(&b'E')),
+            "{user}: {answer:?}"
+        );
+    }
+    let (code, said) = asked(&service, "old", &clear);
+    assert_eq!((code, said.first()), (SECRET, Some(&b'E')));
+    let client = connect_as(config(&service).user("one").password(&secret)).await;
+    assert_eq!(text(&client.unwrap(), "SELECT 1").await, "1");
 }
 
 #[tokio::test]
