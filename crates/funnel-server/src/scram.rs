@@ -291,6 +291,35 @@ mod tests {
     }
 
     #[test]
+    fn no_message_but_the_right_one_is_a_proof() {
+        let verifier = Verifier::of("fnl_00");
+        let right = [
+            b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO".as_slice(),
+            b"c=biws,r=rOprNGfwEbeRWgbNEkqOdef,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+        ];
+        let mut begun = 0;
+        for _ in 0..20_000 {
+            let [first, last] = right.map(|right| {
+                let mut bytes = right.to_vec();
+                for _ in 0..rand::random_range(0..3) {
+                    let at = rand::random_range(0..bytes.len());
+                    match rand::random_range(0..3) {
+                        0 => bytes[at] = rand::random(),
+                        1 => bytes.truncate(at.max(1)),
+                        _ => bytes[at] = b"=,;/+ar"[rand::random_range(0..7)],
+                    }
+                }
+                bytes
+            });
+            if let Ok((exchange, _)) = Exchange::begin_with(verifier.clone(), &first, "def") {
+                begun += 1;
+                assert_eq!(exchange.finish(&last), Err(Refused), "{first:?} {last:?}");
+            }
+        }
+        assert!(begun > 5_000, "{begun}");
+    }
+
+    #[test]
     fn who_is_not_known_is_told_the_same_salt_again() {
         let key = [7; KEY_BYTES];
         let [one, again, other] = ["a", "a", "b"].map(|name| Verifier::of_nobody(name, &key));

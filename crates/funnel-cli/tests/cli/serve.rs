@@ -6,6 +6,7 @@ mod client;
 mod dashboards;
 mod hostile;
 mod metrics;
+mod mutations;
 mod sight;
 mod tls;
 mod wire;

@@ -2,7 +2,7 @@
 
 mod catalog;
 mod ends;
-mod hostile;
+pub(super) mod hostile;
 mod protocol;
 mod rows;
 mod sight;
@@ -53,7 +53,7 @@ pub(super) async fn texts(client: &Client, sql: &str) -> Vec<String> {
 }
 
 /// The only value of a statement.
-async fn text(client: &Client, sql: &str) -> String {
+pub(super) async fn text(client: &Client, sql: &str) -> String {
     let mut texts = texts(client, sql).await;
     assert_eq!(texts.len(), 1, "{sql}");
     texts.remove(0)

@@ -20,7 +20,7 @@ fn raw(service: &Service, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-pub(super) fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+pub(in crate::serve) fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = 196_608_i32.to_be_bytes().to_vec();
     for (name, value) in parameters {
         body.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
@@ -34,7 +34,7 @@ pub(super) fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     message
 }
 
-pub(super) fn message(kind: u8, length: i32, body: &[u8]) -> Vec<u8> {
+pub(in crate::serve) fn message(kind: u8, length: i32, body: &[u8]) -> Vec<u8> {
     let mut message = vec![kind];
     message.extend_from_slice(&length.to_be_bytes());
     message.extend_from_slice(body);
