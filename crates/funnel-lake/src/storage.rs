@@ -243,6 +243,35 @@ mod tests {
         assert!(error.to_string().contains("not on `s3`"), "{error}");
     }
 
+    /// Dashboards read files at stable paths while they are written again.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_reads_while_a_file_is_replaced_sees_one_of_the_two_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Location::parse(dir.path().to_str().unwrap()).unwrap();
+        let contents =
+            [b'a', b'b'].map(|byte| Bytes::from(vec![byte; 100_000 + usize::from(byte)]));
+        place.replace("a", contents[0].clone()).await.unwrap();
+        let (path, whole) = (dir.path().join("a"), contents.clone());
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let reader = std::thread::spawn(move || {
+            let mut seen = [0, 0];
+            while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                let read = std::fs::read(&path).expect("always there");
+                let which = whole.iter().position(|content| *content == read);
+                seen[which.expect("one of the two, whole")] += 1;
+            }
+            seen
+        });
+        // Until the reader has seen both for certain, but not for ever.
+        for round in 0..400 {
+            let content = contents[round % 2].clone();
+            place.replace("a", content).await.unwrap();
+        }
+        drop(stop);
+        let seen = reader.join().unwrap();
+        assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+    }
+
     #[tokio::test]
     async fn create_never_replaces_and_replace_does() {
         let dir = tempfile::tempdir().unwrap();
