@@ -13,6 +13,7 @@
 //! | File | What |
 //! | --- | --- |
 //! | `hashed.rs` | the node, and the stream of answers |
+//! | `hashed/share.rs` | what the partitions of the output wait for together |
 //! | `hashed/build.rs` | reads the input and deals it out |
 //! | `hashed/partition.rs` | a part of the keys, with their rows; its way to disk and back |
 //! | `hashed/table.rs`, `keys.rs`, `spill.rs` | keys as numbers, as bytes, in a file |
@@ -20,16 +21,17 @@
 mod build;
 mod keys;
 mod partition;
+mod share;
 mod spill;
 mod table;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
+use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{
@@ -41,14 +43,12 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PhysicalExpr, PlanProperties,
 };
-use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use futures::future::FutureExt;
 use futures::stream::try_unfold;
 
 use super::FunnelParts;
 use build::{Built, PARTITIONS};
-
-type Building = Shared<BoxFuture<'static, Result<Arc<Built>, Arc<DataFusionError>>>>;
-type WeakBuilding = WeakShared<BoxFuture<'static, Result<Arc<Built>, Arc<DataFusionError>>>>;
+use share::{Place, Share};
 
 /// `GROUP BY` with funnel functions over input in any order.
 #[derive(Debug, Clone)]
@@ -57,9 +57,7 @@ pub(crate) struct HashedFunnelExec {
     parts: FunnelParts,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
-    /// The work that all partitions of the output wait for, begun by the first. Held by their streams,
-    /// so that it ends with them.
-    building: Arc<Mutex<Option<WeakBuilding>>>,
+    building: Share<Built>,
 }
 
 impl HashedFunnelExec {
@@ -76,7 +74,7 @@ impl HashedFunnelExec {
             parts,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
-            building: Arc::default(),
+            building: Share::default(),
         })
     }
 
@@ -93,22 +91,10 @@ impl HashedFunnelExec {
         &self.parts
     }
 
-    /// The work that is shared, begun if it was not.
-    fn building(&self, context: &Arc<TaskContext>) -> Building {
-        let mut building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(begun) = building.as_ref().and_then(WeakBuilding::upgrade) {
-            return begun;
-        }
-        let built = build::build(self.detached(), Arc::clone(context));
-        let begun = built.map(|built| built.map_err(Arc::new)).boxed().shared();
-        *building = begun.downgrade();
-        begun
-    }
-
     /// The node without what its streams hold.
     fn detached(&self) -> Self {
         Self {
-            building: Arc::default(),
+            building: Share::default(),
             ..self.clone()
         }
     }
@@ -117,7 +103,7 @@ impl HashedFunnelExec {
 /// Answers of the partitions that one partition of the output is made of.
 struct Answers {
     node: HashedFunnelExec,
-    building: Building,
+    building: Place<Built>,
     next: usize,
     out: BatchCoalescer,
     /// What the rows of the last partition took.
@@ -138,8 +124,7 @@ impl Answers {
                     self.metrics.record_output(batch.num_rows());
                 }));
             }
-            let built = self.building.clone().await;
-            let built = built.map_err(DataFusionError::Shared)?;
+            let built = self.building.done().await?;
             built.release(std::mem::take(&mut self.bytes));
             let parts = &self.node.parts;
             let mut partition = built.take(self.next);
@@ -214,8 +199,12 @@ impl ExecutionPlan for HashedFunnelExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let partitions = self.properties.partitioning.partition_count();
+        let building = self.building.place(partition, partitions, || {
+            build::build(self.detached(), Arc::clone(&context)).boxed()
+        });
         let answers = Answers {
-            building: self.building(&context),
+            building,
             next: partition,
             out: BatchCoalescer::new(self.schema(), context.session_config().batch_size()),
             bytes: 0,

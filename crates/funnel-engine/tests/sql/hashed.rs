@@ -6,13 +6,15 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::datasource::MemTable;
+use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 use datafusion::prelude::SessionContext;
 use funnel_engine::SessionBuilder;
 use futures::StreamExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{run, text};
+use crate::{run, table, text};
 
 const CALLS: &str = "window_funnel(40, 'ordered', ts, step = 1, step = 2, step = 3) AS a,
     funnel_match(40, 'ordered', ts, step = 1, step = 2, step = 3) FILTER (WHERE n % 7 > 0) AS b,
@@ -171,4 +173,44 @@ async fn dropped_stream_gives_its_memory_back() {
         tokio::task::yield_now().await;
     }
     panic!("{} bytes are still reserved", pool.reserved());
+}
+
+/// Whoever runs a plan may finish one partition before the next begins. The input is read once all the
+/// same: some inputs cannot be read again, others give what is left.
+#[tokio::test]
+async fn partitions_that_are_read_one_after_the_other_have_all_keys() {
+    let sql = "SELECT number, window_funnel(40, 'ordered', ts, step = 1, step = 2) AS a FROM t
+               WHERE n >= 0 GROUP BY number";
+    let batch = traffic(4_000, 300);
+    let session = session(3).batch_size(16).build().unwrap();
+    over(&session, &batch, 4_000, 1);
+    let expected = lines(&session, sql).await;
+    let plan = session.sql(sql).await.unwrap();
+    let plan = plan.create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(true).to_string();
+    assert!(
+        text.contains("RepartitionExec") && text.contains("HashedFunnelExec"),
+        "{text}"
+    );
+    let plan = under_coalesce(plan);
+    let partitions = plan.output_partitioning().partition_count();
+    assert!(partitions > 1);
+    let mut batches = Vec::new();
+    for partition in 0..partitions {
+        let stream = plan.execute(partition, session.task_ctx()).unwrap();
+        batches.extend(collect(stream).await.unwrap());
+    }
+    let mut found: Vec<String> = table(&batches).lines().map(str::to_owned).collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+/// The node whose partitions a plan gathers at its top.
+fn under_coalesce(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    match plan.children()[..] {
+        [input] if plan.output_partitioning().partition_count() == 1 => {
+            under_coalesce(Arc::clone(input))
+        }
+        _ => plan,
+    }
 }
