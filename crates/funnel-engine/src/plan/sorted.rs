@@ -22,7 +22,8 @@
 //! - Sorted partitions that are not consecutive are merged by [`MergedFunnelExec`]: files that are
 //!   sorted, but overlap, become a partition each, or one for several that follow each other.
 //!
-//! Input that is not sorted is read by `HashedFunnelExec` (`unsorted.rs`).
+//! Input that is not sorted, or not by all keys and the time, is read by `HashedFunnelExec`
+//! (`unsorted.rs`).
 //!
 //! Where the input is not sorted and an answer depends on the order in which rows of the same time
 //! come (`Mode::depends_on_row_order`), the aggregation is done in one partition, over the rows in
@@ -61,7 +62,7 @@ impl PhysicalOptimizerRule for SortedFunnels {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        rewrite(plan, false)
+        rewrite(plan, Above::whole())
     }
 
     fn name(&self) -> &str {
@@ -73,29 +74,50 @@ impl PhysicalOptimizerRule for SortedFunnels {
     }
 }
 
-/// `hashed`: something above relies on rows being dealt out by the hash of their keys.
-fn rewrite(plan: Arc<dyn ExecutionPlan>, hashed: bool) -> Result<Arc<dyn ExecutionPlan>> {
+/// What is relied on above a node.
+#[derive(Debug, Clone, Copy)]
+struct Above {
+    /// Rows are dealt out by the hash of their keys.
+    hashed: bool,
+    /// Rows come in the order that the node says.
+    ordered: bool,
+}
+
+impl Above {
+    /// Whoever reads the answer may have asked for an order that needed no sorting.
+    fn whole() -> Self {
+        Self {
+            hashed: false,
+            ordered: true,
+        }
+    }
+}
+
+fn rewrite(plan: Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn ExecutionPlan>> {
     let found = match replacement(&plan)? {
         Some(sorted) => Some(sorted),
         None => match in_order_of_rows(&plan)? {
             Some(single) => Some(single),
-            None => unsorted::replacement(&plan)?,
+            None => unsorted::replacement(&plan, above.ordered)?,
         },
     };
     let plan = match found {
-        Some(found) => fit(found, &plan, hashed)?,
+        Some(found) => fit(found, &plan, above.hashed)?,
         None => plan,
     };
     let children = plan.children();
     let required = plan.input_distribution_requirements().into_per_child();
+    let (orders, keeps) = (plan.required_input_ordering(), plan.maintains_input_order());
     let mut rewritten = Vec::with_capacity(children.len());
-    for (child, required) in children.into_iter().zip(&required) {
+    for (index, (child, required)) in children.into_iter().zip(&required).enumerate() {
         let hashed = match required {
             Distribution::KeyPartitioned(_) => true,
             Distribution::SinglePartition => false,
-            _ => (hashed && !is_exchange(&plan)) || plan.is::<InterleaveExec>(),
+            _ => (above.hashed && !is_exchange(&plan)) || plan.is::<InterleaveExec>(),
         };
-        rewritten.push(rewrite(Arc::clone(child), hashed)?);
+        let ordered = orders.get(index).is_some_and(Option::is_some)
+            || above.ordered && keeps.get(index).is_some_and(|keeps| *keeps);
+        rewritten.push(rewrite(Arc::clone(child), Above { hashed, ordered })?);
     }
     if rewritten.is_empty() {
         return Ok(plan);
@@ -114,7 +136,7 @@ fn fit(
         if sorted.output_partitioning().partition_count() == 1 {
             return Ok(sorted);
         }
-        return Ok(match replaced.output_ordering() {
+        return Ok(match order_of(&sorted, replaced) {
             Some(order) => Arc::new(SortPreservingMergeExec::new(order.clone(), sorted)),
             None => Arc::new(CoalescePartitionsExec::new(sorted)),
         });
@@ -122,11 +144,22 @@ fn fit(
     if !hashed {
         return Ok(sorted);
     }
+    let order = order_of(&sorted, replaced).is_some();
     let dealt = RepartitionExec::try_new(sorted, wanted.clone())?;
-    Ok(Arc::new(match replaced.output_ordering() {
-        Some(_) => dealt.with_preserve_order(),
-        None => dealt,
+    Ok(Arc::new(match order {
+        true => dealt.with_preserve_order(),
+        false => dealt,
     }))
+}
+
+/// The order of `replaced`, unless it was given up because nothing above relies on it.
+fn order_of<'a>(
+    sorted: &Arc<dyn ExecutionPlan>,
+    replaced: &'a Arc<dyn ExecutionPlan>,
+) -> Option<&'a LexOrdering> {
+    replaced
+        .output_ordering()
+        .filter(|_| sorted.output_ordering().is_some())
 }
 
 /// The sorted operator in place of an aggregation, where that is possible.

@@ -15,8 +15,12 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Physical
 use super::sorted::{calls, first_stage};
 use crate::exec::{self, FunnelParts, HashedFunnelExec};
 
-/// The operator in place of an aggregation of funnel functions alone.
-pub(super) fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// The operator in place of an aggregation of funnel functions alone. Input that is sorted by some of the
+/// keys gives answers in that order; where that is relied on above (`ordered`), it is left to DataFusion.
+pub(super) fn replacement(
+    plan: &Arc<dyn ExecutionPlan>,
+    ordered: bool,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(last) = plan.downcast_ref::<AggregateExec>() else {
         return Ok(None);
     };
@@ -24,7 +28,7 @@ pub(super) fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dy
         return Ok(None);
     };
     let group = first.group_expr().expr();
-    if group.is_empty() || plan.output_ordering().is_some() {
+    if group.is_empty() || ordered && plan.output_ordering().is_some() {
         return Ok(None);
     }
     let Some(calls) = calls(first)? else {

@@ -271,6 +271,53 @@ async fn unsorted_input_and_other_aggregates_are_left_alone() {
     );
 }
 
+/// A breakdown, or another order of time than that of the file.
+#[tokio::test]
+async fn input_that_is_sorted_in_part_goes_through_our_table_unless_its_order_is_relied_on() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("t.parquet");
+    write(&file, &traffic("true").await, true);
+    let level = "window_funnel(40, 'ordered', ts, step = 1, step = 2) AS level";
+    let parts = format!("SELECT visitor, n % 3 AS part, {level} FROM t GROUP BY visitor, part");
+    let back = "SELECT visitor, window_funnel(40, 400 - ts, step = 2, step = 1) AS level FROM t GROUP BY visitor";
+    for (sql, relied_on) in [
+        (
+            format!(
+                "SELECT part, level, count(*) FROM ({parts}) GROUP BY part, level ORDER BY part, level"
+            ),
+            false,
+        ),
+        (
+            format!(
+                "SELECT visitor, part, level FROM ({parts}) WHERE level > 1 ORDER BY part, visitor LIMIT 7"
+            ),
+            false,
+        ),
+        (
+            format!("SELECT level, count(*) FROM ({back}) GROUP BY level ORDER BY level"),
+            false,
+        ),
+        (format!("{parts} ORDER BY visitor, part"), false),
+        (
+            format!(
+                "SELECT visitor, max(level), min(part) FROM ({parts}) GROUP BY visitor ORDER BY visitor"
+            ),
+            true,
+        ),
+    ] {
+        for (partitions, batch_rows) in [(1, 8192), (3, 50)] {
+            let session = over(&file, partitions, batch_rows).await;
+            let plan = plan(&session, &sql).await;
+            assert_eq!(
+                !plan.contains("HashedFunnelExec"),
+                relied_on,
+                "{sql}\n{plan}"
+            );
+            assert_eq!(text(&session, &sql).await, expected(&sql).await, "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn dropped_stream_gives_its_memory_back() {
     let dir = TempDir::new().unwrap();

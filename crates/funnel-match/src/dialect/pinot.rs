@@ -9,9 +9,10 @@ use crate::{Row, Spec};
 
 /// The modes of Pinot's funnel functions; none of them is `pinot:default`.
 ///
-/// A row belongs to the lowest step it satisfies. Rows are read by time, then by step; every row of
-/// step 1 is tried as a beginning, and the furthest attempt counts. The window is exclusive: a row
-/// exactly one window after the first is outside.
+/// A row belongs to the lowest step it satisfies. Rows are read by time, then by step. Rows of step 1
+/// are tried as beginnings one after the other, up to the first whose window has the last row of all,
+/// and the furthest attempt counts. The window is exclusive: a row exactly one window after the first
+/// is outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Pinot {
     /// The step that the attempt reached last, again, ends the attempt.
@@ -123,6 +124,9 @@ impl MaxStep {
             if self.modes.strict_order || self.modes.strict_deduplication {
                 for first in begin..end {
                     self.attempt(first, end);
+                    if self.has_last_row(first, end) {
+                        break;
+                    }
                 }
             } else {
                 let chain = self.ordered.chain(&self.rows[begin..end]);
@@ -140,6 +144,13 @@ impl MaxStep {
     fn joins(&self, time: i64, next: i64) -> bool {
         let longest = self.modes.max_step_duration;
         longest.is_none_or(|longest| next.abs_diff(time) <= longest)
+    }
+
+    /// Does an attempt that begins with row `first` come to the last row of all? Pinot's queue is empty
+    /// then, and no later beginning is tried.
+    fn has_last_row(&self, first: usize, end: usize) -> bool {
+        let (begin, last) = (self.rows[first], self.rows[end - 1]);
+        begin.mask == 1 && end == self.rows.len() && self.shape.within(begin.time, last.time)
     }
 
     fn read(&mut self, rows: &[Row]) {

@@ -1,5 +1,7 @@
 //! The other dialects as their engines do it: list of entries, attempt after attempt.
 
+use std::collections::VecDeque;
+
 use super::{clickhouse, posthog};
 use crate::{Doris, Mode, Pinot, Row, Spec, StarRocks};
 
@@ -36,38 +38,56 @@ fn pinot(modes: Pinot, spec: &Spec, rows: &[Row]) -> usize {
         .filter(|(_, step)| modes.keep_all || step.is_some())
         .collect();
     events.sort();
+    // Rows wait in a queue, and those of the attempt at hand in a window.
+    let (mut queue, mut window) = (VecDeque::from(events), VecDeque::new());
     let mut best = 0;
-    for first in 0..events.len() {
-        let (begin, Some(0)) = events[first] else {
-            continue;
+    while !queue.is_empty() {
+        while window.front().is_some_and(|(_, step)| *step != Some(0)) {
+            window.pop_front();
+        }
+        if window.is_empty() {
+            while queue.front().is_some_and(|(_, step)| *step != Some(0)) {
+                queue.pop_front();
+            }
+            window.extend(queue.pop_front());
+        }
+        let Some((begin, _)) = window.front().copied() else {
+            break;
         };
-        let mut level = 0;
-        let mut matched = None;
-        for at in first..events.len() {
-            let (time, step) = events[at];
+        while let (Some((time, step)), Some((last, _))) = (queue.front().copied(), window.back()) {
             let outside = |window| distance(begin, time) >= i128::from(window);
-            let gap =
-                |longest| at > first && distance(events[at - 1].0, time) > i128::from(longest);
+            let gap = |longest| distance(*last, time) > i128::from(longest);
             if spec.window().is_some_and(outside) || modes.max_step_duration.is_some_and(gap) {
                 break;
             }
-            if modes.strict_deduplication && level > 0 && step == Some(level - 1)
-                || modes.strict_order && step != Some(level)
-                || level == spec.steps()
-            {
-                break;
-            }
-            if modes.strict_increase && matched == Some(time) {
-                continue;
-            }
-            if step == Some(level) {
-                level += 1;
-                matched = Some(time);
-            }
+            queue.pop_front();
+            window.push_back((time, step));
         }
-        best = best.max(level);
+        best = best.max(pinot_attempt(modes, spec, &window));
+        window.pop_front();
     }
     best
+}
+
+fn pinot_attempt(modes: Pinot, spec: &Spec, window: &VecDeque<(i64, Option<usize>)>) -> usize {
+    let mut level = 0;
+    let mut matched = None;
+    for (time, step) in window.iter().copied() {
+        if modes.strict_deduplication && level > 0 && step == Some(level - 1)
+            || modes.strict_order && step != Some(level)
+            || level == spec.steps()
+        {
+            break;
+        }
+        if modes.strict_increase && matched == Some(time) {
+            continue;
+        }
+        if step == Some(level) {
+            level += 1;
+            matched = Some(time);
+        }
+    }
+    level
 }
 
 fn doris(mode: Doris, spec: &Spec, rows: &[Row]) -> usize {

@@ -18,6 +18,32 @@ fn every_start_is_tried() {
     assert_eq!(level("pinot:default", 3, Some(10), &rows), 3);
 }
 
+/// Once an attempt had the last row there is nothing left in the queue, and Pinot stops.
+#[test]
+fn no_start_is_tried_after_one_that_had_the_last_row() {
+    for mode in ["pinot:strict_deduplication", "pinot:strict_order"] {
+        assert_eq!(
+            level(mode, 2, Some(10), &[(1, 1), (2, 1), (7, 2)]),
+            1,
+            "{mode}"
+        );
+        assert_eq!(
+            level(mode, 2, Some(10), &[(1, 1), (2, 1), (7, 2), (11, 2)]),
+            2,
+            "{mode}"
+        );
+    }
+    let gap = "pinot:strict_order,max_step_duration=5";
+    assert_eq!(
+        level(gap, 2, Some(20), &[(1, 1), (2, 1), (7, 2), (13, 2)]),
+        2
+    );
+    assert_eq!(
+        level("pinot:default", 2, Some(10), &[(1, 1), (2, 1), (7, 2)]),
+        2
+    );
+}
+
 #[test]
 fn repeat_of_the_last_step_ends_the_attempt() {
     let mode = "pinot:strict_deduplication";
