@@ -26,7 +26,7 @@ const STATES = { dropped: "dropped", open: "still open", converted: "completed" 
 const CLASSES = {
   used: "counts", superseded_entry: "earlier beginning", repeat: "repeat", before_entry: "before the beginning",
   out_of_order: "out of order", not_later: "not later", out_of_window: "outside the window", interrupts: "interrupts",
-  interrupted: "interrupted", after_completion: "after the end", own_rule: "a rule of the mode", not_explained: "not explained",
+  interrupted: "interrupted", after_completion: "after the end", own_rule: "a rule of the mode", excluded: "excluded", not_explained: "not explained",
   filtered: "filtered", duplicate_id: "duplicate", not_a_step: "no step",
 };
 const OUTCOMES = {

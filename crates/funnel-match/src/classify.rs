@@ -94,6 +94,11 @@ pub enum Class {
     DuplicateId,
     /// The row has no time.
     NullTime,
+    /// The row satisfies no step, and is one that must not come between steps.
+    Excluded {
+        /// The first exclusion that it satisfies.
+        exclusion: usize,
+    },
     /// The row satisfies no step.
     NotAStep,
     /// The steps before were reached and the window was not over: a rule of the mode or an option
@@ -122,6 +127,7 @@ impl Class {
             Class::AfterCompletion => "after_completion",
             Class::DuplicateId => "duplicate_id",
             Class::NullTime => "null_time",
+            Class::Excluded { .. } => "excluded",
             Class::NotAStep => "not_a_step",
             Class::OwnRule { .. } => "own_rule",
             Class::NotExplained => "not_explained",

@@ -20,7 +20,12 @@ struct Chain {
 pub(super) fn classes(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec<Class> {
     let chain_of = chain_of(spec, rows, chain);
     let class = |(row, steps): (&Row, u64)| match (steps, row.mask & spec.shape().all) {
-        (0, 0) => Class::NotAStep,
+        (0, 0) => match excluded(spec, row.mask) {
+            0 => Class::NotAStep,
+            excluded => Class::Excluded {
+                exclusion: excluded.trailing_zeros() as usize,
+            },
+        },
         (0, mask) => match &chain_of {
             None if mask & 1 == 1 || !has_order(spec.mode()) => Class::OwnRule {
                 step: mask.trailing_zeros() as usize,
@@ -48,6 +53,14 @@ fn chain_of(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Option<Chain>
         is_complete: required(spec) & !filled == 0,
         times,
     })
+}
+
+/// One bit for each exclusion that a row satisfies; theirs follow those of the steps.
+fn excluded(spec: &Spec, mask: u64) -> u64 {
+    let exclusions = spec.options().exclusions.len();
+    (0..exclusions)
+        .filter(|exclusion| mask >> (spec.steps() + exclusion) & 1 == 1)
+        .fold(0, |excluded, exclusion| excluded | 1 << exclusion)
 }
 
 /// One bit for each step that a chain must not lack.

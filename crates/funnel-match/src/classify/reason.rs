@@ -285,6 +285,11 @@ impl Question<'_> {
     /// The reason in a mode that is not explained itself: that of mode `ordered`, if it goes as far.
     fn by_ordered(&self) -> Reason {
         let step = self.step;
+        if !self.spec.mode().is_dialect()
+            && let Some(by) = self.beyond_window()
+        {
+            return Reason::AfterWindow { step, by };
+        }
         let options = Options {
             bound: self.spec.options().bound,
             ..Options::default()
@@ -297,7 +302,13 @@ impl Question<'_> {
             level if level > step => Reason::OwnRule { step },
             level if level == step => {
                 let (spec, rows) = (&spec, self.rows);
-                Question { spec, rows, step }.closed()
+                match (Question { spec, rows, step }).closed() {
+                    // Only what helps the mode itself is advice.
+                    Reason::AfterWindow { by, .. } if !self.is_helped_by(by) => {
+                        Reason::SeveralRules { step }
+                    }
+                    reason => reason,
+                }
             }
             _ => Reason::NotExplained { step },
         }
@@ -350,6 +361,13 @@ impl Question<'_> {
             }
         }
         Some(high - window)
+    }
+
+    /// Does the history go further in a window that is wider by `by`?
+    fn is_helped_by(&self, by: u64) -> bool {
+        let window = self.spec.window();
+        let wider = window.map(|window| window.saturating_add(by));
+        self.progress(wider, self.rows) > self.progress(window, self.rows)
     }
 
     /// Until when a row could still reach the step, if that is not before `as_of`.

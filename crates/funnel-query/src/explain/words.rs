@@ -64,6 +64,12 @@ pub(super) fn of_decision(words: &Words<'_>, decision: Decision) -> String {
                     words.mode
                 )
             }
+            Class::Excluded { exclusion } => {
+                format!(
+                    "an excluded row, by exclusion {}; it must not come between its steps",
+                    exclusion + 1
+                )
+            }
             Class::NotExplained => "not part of this attempt".to_owned(),
             Class::AfterCompletion => "after the last step".to_owned(),
             Class::DuplicateId => "another form or copy of an event that is counted".to_owned(),

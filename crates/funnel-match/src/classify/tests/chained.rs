@@ -77,7 +77,7 @@ fn excluded_and_missing_rows_leave_the_others_their_classes() {
         [
             "before_entry",
             "used",
-            "not_a_step",
+            "excluded",
             "own_rule",
             "out_of_window"
         ]
@@ -137,12 +137,42 @@ fn histories() -> impl Strategy<Value = (Spec, Vec<Row>)> {
     )
 }
 
+#[test]
+fn advice_on_the_window_is_true_under_the_options() {
+    let why = |options, given: &[(i64, u64)]| reason(&spec("ordered", options), &rows(given), None);
+    let gap = Options {
+        max_gap: vec![Some(2)],
+        ..Options::default()
+    };
+    let found = why(gap, &[(0, 1), (15, 2)]);
+    assert_eq!(found, Some(Reason::SeveralRules { step: 1 }));
+    let first = Options {
+        entry: Entry::First,
+        ..Options::default()
+    };
+    let found = why(first, &[(0, 1), (20, 1), (31, 2)]);
+    assert_eq!(found, Some(Reason::AfterWindow { step: 1, by: 21 }));
+}
+
 fn is_exclusive(spec: &Spec) -> bool {
     matches!(spec.mode(), Mode::Pinot(_))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_wider_window_is_named_where_it_helps((spec, rows) in histories()) {
+        if let Some(Reason::AfterWindow { by, .. }) = reason(&spec, &rows, None) {
+            let window = spec.window().unwrap();
+            let reached = steps_reached(&spec, &rows);
+            prop_assert!(steps_reached(&spec.with_window(Some(window + by)), &rows) > reached);
+            if !spec.mode().is_dialect() {
+                let less = spec.with_window(Some(window + by - 1));
+                prop_assert_eq!(steps_reached(&less, &rows), reached);
+            }
+        }
+    }
 
     #[test]
     fn classes_are_true_of_their_rows((spec, rows) in histories()) {

@@ -58,11 +58,11 @@ fn a_dialect_tells_the_chain_and_the_reason_as_far_as_ordered_knows_it() {
     );
     assert_eq!(why(&history[..2]), Some(Reason::NeverSeen { step: 2 }));
     assert_eq!(why(&[]), Some(Reason::NeverEntered));
-    // A mode that goes further than `ordered` does, and not to the end.
+    // A mode that goes further than `ordered` does, with a window of its own.
     let mode: Mode = "unordered".parse().unwrap();
     let spec = Spec::new(mode, 3, Some(10)).unwrap();
     let found = reason(&spec, &rows(&[(0, 4), (1, 1), (20, 2)]), Some(5));
-    assert_eq!(found, Some(Reason::NotExplained { step: 2 }));
+    assert_eq!(found, Some(Reason::AfterWindow { step: 2, by: 10 }));
 }
 
 #[test]

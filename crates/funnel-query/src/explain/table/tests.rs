@@ -107,7 +107,7 @@ async fn what_came_between_is_named_by_its_row() {
         verdict.text
     );
     let (classes, verdict) = explained("mode = \"ch:strict_order\"", "ann").await;
-    assert_eq!(classes[2], "not_explained");
+    assert_eq!(classes[2], "own_rule");
     assert_eq!(verdict.reason, Some("own_rule"));
     assert!(
         verdict.text.contains("a rule of mode ch:strict_order"),

@@ -268,10 +268,19 @@ impl Evaluation {
         if let Some(attempts) = &mut self.attempts {
             let mut ranges = Vec::new();
             attempts.attempts(&run.rows, &mut ranges);
-            for range in ranges {
+            for (attempt, range) in ranges.iter().enumerate() {
                 let outcome = self.matcher.outcome(&run.rows[range.clone()]);
                 if !self.completions_only || outcome.state == State::Converted {
-                    take(self.unit(&key, &run, range, outcome));
+                    // What belongs to no attempt may say why this one went no further.
+                    let before = attempt
+                        .checked_sub(1)
+                        .map_or(0, |before| ranges[before].end);
+                    let after = ranges.get(attempt + 1);
+                    let end = after.map_or(run.rows.len(), |after| after.start);
+                    let mut unit = self.unit(&key, &run, range.clone(), outcome);
+                    let around = &run.rows[before..end];
+                    unit.reason = reason(self.matcher.spec(), around, &outcome).or(unit.reason);
+                    take(unit);
                 }
             }
             return;

@@ -37,6 +37,30 @@ async fn attempts_and_completions_are_counted_each() {
 }
 
 #[tokio::test]
+async fn rows_outside_of_an_attempt_say_why_it_went_no_further() {
+    let rows = "CREATE TABLE t AS SELECT * FROM (VALUES
+        ('a', 0, 'view', '1'), ('a', 105, 'cart', '2'), ('a', 300, 'view', '3'), ('a', 310, 'cart', '4'),
+        ('b', 0, 'cart', '5'), ('b', 1, 'view', '6'), ('c', 1, 'view', '7')) AS v (\"user\", ts, what, id)";
+    let report = report_of(rows, &shop("count = 'attempts'")).await;
+    let keys = json_of(report.keys.as_ref().unwrap());
+    let reasons: Vec<_> = keys
+        .iter()
+        .map(|row| (&row["key"], &row["reason"]))
+        .collect();
+    let expected = [
+        ("a", "after_window"),
+        ("a", "never_seen"),
+        ("b", "only_before_entry"),
+        ("c", "never_seen"),
+    ]
+    .map(|(key, reason)| (json!(key), json!(reason)));
+    assert_eq!(
+        reasons,
+        expected.each_ref().map(|(key, reason)| (key, reason))
+    );
+}
+
+#[tokio::test]
 async fn the_beginning_that_counts_is_the_one_asked_for() {
     let times = async |first: &str| {
         let report = report_of(ORDERS, &shop(first)).await;
