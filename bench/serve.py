@@ -5,11 +5,13 @@ Prints Markdown: times in seconds, the median of the repeats with the least and 
 """
 
 import argparse
+import atexit
 import glob
 import http.client
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -76,22 +78,25 @@ class Server:
 
     def __init__(self, funnel, lake):
         begin = time.monotonic()
-        words = [funnel, "serve", "--lake", lake, "--listen", "127.0.0.1:0", "--pg-listen", "off"]
-        self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(words, stderr=self.log)
+        words = [funnel, "serve", "--lake", lake, "--listen", "127.0.0.1:0"]
+        self.log = tempfile.NamedTemporaryFile()
+        with open(self.log.name, "w") as log:
+            self.process = subprocess.Popen(words, stderr=log)
         self.port = self.port_told()
         self.get("/readyz")
         self.ready = time.monotonic() - begin
 
     def port_told(self):
         while self.process.poll() is None:
-            self.log.seek(0)
-            told = re.search(r"http://127\.0\.0\.1:(\d+)", self.log.read())
+            told = re.search(r"http://127\.0\.0\.1:(\d+)", self.said())
             if told:
                 return int(told[1])
             time.sleep(0.002)
-        self.log.seek(0)
-        sys.exit(f"the server ended: {self.log.read()}")
+        sys.exit(f"the server ended: {self.said()}")
+
+    def said(self):
+        with open(self.log.name) as log:
+            return log.read()
 
     def get(self, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
@@ -106,13 +111,22 @@ class Server:
     def sql(self, query):
         """Rows and seconds."""
         begin = time.monotonic()
-        text = self.get("/api/v1/sql?format=ndjson", json.dumps({"sql": query}))
+        text = self.get("/api/v1/sql", json.dumps({"sql": query}))
         seconds = time.monotonic() - begin
-        return [json.loads(line) for line in text.splitlines()], seconds
+        return json.loads(text)["rows"], seconds
 
     def end(self):
         self.process.terminate()
         self.process.wait()
+
+
+def linked(files):
+    """A folder that has these files and no others, beside them: the log says which files count."""
+    folder = tempfile.mkdtemp(prefix="bench-", dir=os.path.commonpath([os.path.dirname(file) for file in files]))
+    atexit.register(shutil.rmtree, folder)
+    for index, file in enumerate(files):
+        os.link(file, os.path.join(folder, f"{index}.parquet"))
+    return folder
 
 
 def levels(rows):
@@ -128,7 +142,7 @@ def alone(server, files, repeats):
     from chdb import session
 
     database = session.Session()
-    query = clickhouse("{" + ",".join(files) + "}")
+    query = clickhouse(f"{linked(files)}/*.parquet")
 
     def theirs():
         begin = time.monotonic()
