@@ -1,5 +1,5 @@
 import { h } from "./dom.js";
-import { num, pct } from "./format.js";
+import { num, pct, range } from "./format.js";
 import { follow, href, read, set } from "./state.js";
 import { valueWords, units } from "./words.js";
 import { table } from "./table.js";
@@ -7,17 +7,19 @@ import { table } from "./table.js";
 const FEW = 30;
 const SHOWN = 20;
 
-export function breakdown(report, columns) {
+// `all` are the rows of the same question without the breakdown: a total that counts everybody once.
+export function breakdown(report, columns, all) {
   const segments = bySegment(report.rows, columns);
   if (!segments.length) return h("p", { class: "empty" }, "No segment in this range.");
   const state = read();
   const basis = state.basis === "previous" ? "previous" : "first";
-  const rate = basis === "previous" ? "rate_from_previous" : "rate_from_first";
+  const rate = `rate_from_${basis}`;
   const steps = segments[0].rows;
   const last = steps[steps.length - 1];
   const of = (segment, step) => segment.rows.find((row) => row.step === step.step);
+  const total = { words: `All ${units(report.header.unit)}`, rows: [...all].sort((a, b) => a.step_index - b.step_index), total: true };
   const heads = [
-    { key: "segment", title: columns.join(", "), value: (seg) => seg.words, cell: (seg) => only(seg, columns, state) },
+    { key: "segment", title: columns.join(", "), value: (seg) => seg.words, cell: (seg) => (seg.total ? seg.words : only(seg, columns, state)) },
     { key: steps[0].step, title: steps[0].title, number: true, value: (seg) => seg.rows[0].reached, cell: (seg) => num(seg.rows[0].reached) },
     ...steps.slice(1).map((step) => ({
       key: step.step, title: step.title, number: true, value: (seg) => of(seg, step)?.[rate],
@@ -27,10 +29,11 @@ export function breakdown(report, columns) {
   const [key, down] = (state.sort || `${steps[0].step}.down`).split(".");
   return h("div", {}, basisSwitch(basis),
     table(`By ${columns.join(", ")}: ${units(report.header.unit)} from ${steps[0].title} to ${last.title}, % of ${basis}`, heads, segments, {
-      limit: SHOWN, class: "wide", sort: { key, down: down === "down" },
+      limit: SHOWN, class: "wide", total, sort: { key, down: down === "down" },
       onSort: (sort) => set({ sort: `${sort.key}.${sort.down ? "down" : "up"}` }, { replace: true }),
     }),
-    h("p", { class: "note" }, `Faint: a rate of fewer than ${FEW}. Values may share a ${report.header.unit}; do not add them up.`));
+    h("p", { class: "note" }, `Below each rate: where the true one lies with 95 % confidence (Wilson), and the count. Faint: a rate of fewer than ${FEW}. `
+      + `Values may share a ${report.header.unit}, so they need not add up to the last row, which counts each once.`));
 }
 
 function bySegment(rows, columns) {
@@ -48,7 +51,8 @@ function bySegment(rows, columns) {
 function cell(row, rate, basis, segment) {
   if (!row) return "";
   const few = (basis === "previous" ? row.previous : segment.rows[0].reached) < FEW;
-  return h("span", { class: few ? "pair few" : "pair" }, h("b", {}, pct(row[rate])), h("small", {}, num(row.reached)));
+  return h("span", { class: few ? "pair few" : "pair" }, h("b", {}, pct(row[rate])),
+    h("small", { class: "bounds" }, range(row[`${rate}_low`], row[`${rate}_high`])), h("small", {}, num(row.reached)));
 }
 
 const literal = (value) => (typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value));

@@ -13,6 +13,12 @@ export function pct(rate) {
   return `${oneDecimal.format(rate * 100)}${THIN}%`;
 }
 
+// The bounds of a rate, such as 1.7–10.6 %.
+export function range(low, high) {
+  if (low === null || low === undefined || high === null || high === undefined) return "";
+  return `${oneDecimal.format(low * 100)}–${oneDecimal.format(high * 100)}${THIN}%`;
+}
+
 export function dur(seconds) {
   if (seconds === null || seconds === undefined) return NONE;
   const t = Math.abs(seconds);

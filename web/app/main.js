@@ -120,7 +120,7 @@ function details(state, cards, signal) {
     const params = { ...counted(state), by };
     const made = json(paths.report(state.funnel), params, signal).then((report) => h("div", {},
       h("div", { class: "tools corner" }, save("CSV", `the breakdown`, () => rows(state.funnel, params, "csv"))),
-      breakdown(report, by.split(","))));
+      breakdown(report, by.split(","), cards[0].col.rows)));
     wide.push(later(`By ${by.split(",").join(" and ")}`, made, 6));
   }
   const seen = new Set();

@@ -1,6 +1,6 @@
 import { h } from "./dom.js";
 
-// columns: [{ key, title, number, sort, cell(row) }]
+// columns: [{ key, title, number, sort, cell(row) }]; `options.total` is a row that stays below all others.
 export function table(caption, columns, rows, options = {}) {
   let sort = options.sort || null;
   let limit = options.limit || rows.length;
@@ -25,7 +25,8 @@ export function table(caption, columns, rows, options = {}) {
   draw();
   const region = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", { class: options.class }, h("caption", { class: options.showCaption ? null : "sr-only" }, caption),
-      h("thead", {}, h("tr", {}, heads)), body));
+      h("thead", {}, h("tr", {}, heads)), body,
+      options.total && h("tfoot", {}, bodyRow(columns, options.total, options))));
   return h("div", { class: "table" }, region, more);
 }
 

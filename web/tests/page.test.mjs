@@ -36,7 +36,7 @@ async function open(patch = {}, options = {}) {
 
 async function ready(page) {
   await page.waitForSelector('#board[aria-busy="false"]', { timeout: 25_000 });
-  await page.waitForFunction(() => !document.querySelector(".skeleton, .chips.waiting"), null, { timeout: 25_000 });
+  await page.waitForFunction(() => !document.querySelector(".skeleton, .waiting"), null, { timeout: 25_000 });
 }
 
 async function clean(page) {
@@ -147,6 +147,26 @@ test("a breakdown has the API's numbers", async () => {
   const first = rows.filter((r) => r.step_index === 1).sort((a, b) => b.reached - a.reached);
   const cells = await bodyCells(page, ":nth-match(table.wide, 1)");
   assert.deepEqual(cells.map((c) => digits(c[1])), first.slice(0, 20).map((r) => r.reached));
+  const faint = [];
+  for (const basis of ["first", "previous"]) {
+    await page.getByRole("button", { name: `% of ${basis}` }).click();
+    const shown = await page.locator("table.wide").first().locator("tbody tr, tfoot tr").evaluateAll((trs) => trs.map((tr) =>
+      [...tr.querySelectorAll(".pair")].map((pair) => [pair.querySelector(".bounds").textContent, pair.classList.contains("few")])));
+    const all = await api("funnels/impression_to_chat/report", range);
+    const segments = [...first.map((r) => rows.filter((row) => row.device_family === r.device_family)), all.rows];
+    shown.forEach((cells_of, at) => cells_of.forEach(([bounds, few], i) => {
+      const row = segments[at][i + 1];
+      const whole = basis === "first" ? segments[at][0].reached : row.previous;
+      const wanted = [row[`rate_from_${basis}_low`], row[`rate_from_${basis}_high`]];
+      if (wanted[0] === null) assert.equal(bounds, "");
+      else bounds.split("–").forEach((text, side) => assert.ok(Math.abs(digits(text) - wanted[side] * 100) <= 0.0501, `${bounds} is not ${wanted}`));
+      assert.equal(few, whole < 30, `${row.step} of ${whole}`);
+      faint.push(few);
+    }));
+  }
+  assert.ok(faint.includes(true) && faint.includes(false), "rates of few and of many");
+  const total = await page.locator("table.wide").first().locator("tfoot tr > *").allTextContents();
+  assert.equal(digits(total[1]), (await api("funnels/impression_to_chat/report", range)).rows[0].reached);
   await shoot(page, "breakdown-light");
   await clean(page);
 });

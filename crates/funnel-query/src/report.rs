@@ -2,6 +2,7 @@
 
 mod context;
 mod keys;
+mod rate;
 mod rows;
 mod tabular;
 
@@ -152,8 +153,8 @@ pub struct Report {
     /// mode, date_basis, time_zone, step_index, step, title, optional, reached, previous,
     /// dropped, rate_from_previous, rate_from_first, skipped, required,
     /// p50_seconds_to_next, p90_seconds_to_next, p99_seconds_to_next, open, then of the same times
-    /// mean, min, max (`…_seconds_to_next`) and a histogram (histogram_from, histogram_width,
-    /// histogram with the counts).
+    /// mean, min, max (`…_seconds_to_next`), a histogram (histogram_from, histogram_width,
+    /// histogram with the counts), and the bounds of both rates (`…_low`, `…_high`).
     pub rows: RecordBatch,
     /// What became of the offers of these days, by the columns of the named query `outcomes`.
     pub outcomes: RecordBatch,

@@ -11,6 +11,7 @@ use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 
 use super::Header;
+use super::rate::{Interval, rate, wilson};
 use crate::funnel::counts::{Counts, StepCounts};
 use crate::funnel::times::Times;
 use crate::funnel::{FunnelDefinition, Step};
@@ -85,6 +86,13 @@ pub(super) fn long(
     if detail == Detail::Full {
         columns.counts("open", &rows, |row| row.lost(row.counts.passage.open));
         columns.spread(&rows, |row| &row.counts.times);
+        columns.interval("rate_from_previous", &rows, |row| {
+            wilson(row.counts.reached, row.previous()?)
+        });
+        columns.interval("rate_from_first", &rows, |row| {
+            // The first step is all of itself, whatever chance does.
+            wilson(row.counts.reached, row.previous().and(Some(row.first))?)
+        });
     }
     columns.finish()
 }
@@ -117,11 +125,6 @@ impl Row<'_> {
             self.counts.required
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(super) fn rate(part: i64, whole: i64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Columns of the answer, in order.
@@ -179,6 +182,17 @@ impl Columns {
             counts.append_option(values);
         }
         self.push("histogram", Arc::new(counts.finish()));
+    }
+
+    /// The bounds of the rate in column `name`.
+    pub(super) fn interval<R>(
+        &mut self,
+        name: &str,
+        rows: &[R],
+        of: impl Fn(&R) -> Option<Interval>,
+    ) {
+        self.numbers(&format!("{name}_low"), rows, |row| Some(of(row)?.low));
+        self.numbers(&format!("{name}_high"), rows, |row| Some(of(row)?.high));
     }
 
     pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
