@@ -34,6 +34,17 @@ pub(super) fn wilson(part: i64, whole: i64) -> Option<Interval> {
     })
 }
 
+/// The bounds of the difference of two rates that were seen apart, each as part and whole: Newcombe's,
+/// made of the bounds of either.
+pub(super) fn difference(now: (i64, i64), then: (i64, i64)) -> Option<Interval> {
+    let (new, old) = (wilson(now.0, now.1)?, wilson(then.0, then.1)?);
+    let (rate, past) = (rate(now.0, now.1)?, rate(then.0, then.1)?);
+    Some(Interval {
+        low: rate - past - (rate - new.low).hypot(old.high - past),
+        high: rate - past + (new.high - rate).hypot(past - old.low),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +63,31 @@ mod tests {
             assert!(
                 (found.high - high).abs() < 5e-5,
                 "{part}/{whole}: {found:?}"
+            );
+        }
+    }
+
+    /// Newcombe, Statistics in Medicine 17 (1998), 873-890, table II, method 10.
+    #[test]
+    fn intervals_of_differences_are_the_published_ones() {
+        for (now, then, low, high) in [
+            ((56, 70), (48, 80), 0.0524, 0.3339),
+            ((9, 10), (3, 10), 0.1705, 0.8090),
+            ((6, 7), (2, 7), 0.0582, 0.8062),
+            ((5, 56), (0, 29), -0.0381, 0.1926),
+            ((0, 10), (0, 20), -0.1611, 0.2775),
+            ((0, 10), (0, 10), -0.2775, 0.2775),
+            ((10, 10), (0, 20), 0.6791, 1.0),
+            ((10, 10), (0, 10), 0.6075, 1.0),
+        ] {
+            let found = difference(now, then).unwrap();
+            assert!(
+                (found.low - low).abs() < 5e-5,
+                "{now:?} {then:?}: {found:?}"
+            );
+            assert!(
+                (found.high - high).abs() < 5e-5,
+                "{now:?} {then:?}: {found:?}"
             );
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, Int64Builder, ListBuilder,
-    RecordBatch, StringArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, Float64Builder, Int32Array, Int64Array, Int64Builder,
+    ListBuilder, RecordBatch, StringArray, UInt64Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{Field, Schema};
@@ -93,6 +93,11 @@ pub(super) fn long(
             // The first step is all of itself, whatever chance does.
             wilson(row.counts.reached, row.previous().and(Some(row.first))?)
         });
+        for (name, fraction) in [("p50", 0.5), ("p90", 0.9)] {
+            columns.numbers(&format!("{name}_seconds_from_first"), &rows, |row| {
+                row.counts.from_first.percentile(fraction)
+            });
+        }
     }
     columns.finish()
 }
@@ -168,12 +173,14 @@ impl Columns {
         self.numbers("min_seconds_to_next", rows, |row| of(row).min());
         self.numbers("max_seconds_to_next", rows, |row| of(row).max());
         let histograms: Vec<_> = rows.iter().map(|row| of(row).histogram()).collect();
-        self.numbers("histogram_from", &histograms, |found| {
-            Some(found.as_ref()?.from)
-        });
-        self.numbers("histogram_width", &histograms, |found| {
-            Some(found.as_ref()?.width)
-        });
+        let mut edges = ListBuilder::new(Float64Builder::new());
+        for found in &histograms {
+            let values = found
+                .as_ref()
+                .map(|found| found.edges.iter().copied().map(Some));
+            edges.append_option(values);
+        }
+        self.push("histogram_edges", Arc::new(edges.finish()));
         let mut counts = ListBuilder::new(Int64Builder::new());
         for found in &histograms {
             let values = found

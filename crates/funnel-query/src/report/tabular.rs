@@ -25,8 +25,8 @@ pub struct TableReport {
     /// their expressions; with a period `period`, its first day; then funnel, mode, `step_index`,
     /// step, title, optional, reached, previous, dropped, open, excluded, skipped,
     /// `rate_from_previous`, `rate_from_first`, `drop_reasons`, and of the times to the next step, in seconds or in the unit of an
-    /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_from`,
-    /// `histogram_width`, `histogram` with the counts). Last the bounds of both rates (`…_low`, `…_high`).
+    /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_edges`,
+    /// `histogram` with the counts between them). Last the bounds of both rates (`…_low`, `…_high`).
     pub rows: RecordBatch,
     /// One row per key or, where those are counted, per attempt: key, the breakdown, level, state,
     /// reason, `exclusion`, `excluded_by`, `step_times`, `event_ids`.
