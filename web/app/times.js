@@ -38,5 +38,5 @@ function histogram(row) {
   return h("div", { class: "histogram" },
     s("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": words }, bars, lines),
     h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, dur(edges[0])),
-      counts.length > 2 && h("span", {}, dur(edges[Math.floor(counts.length / 2)])), h("span", {}, dur(edges[edges.length - 1]))));
+      counts.length % 2 === 0 && h("span", {}, dur(edges[Math.floor(counts.length / 2)])), h("span", {}, dur(edges[edges.length - 1]))));
 }

@@ -59,7 +59,7 @@ export function trend(column, rows, every) {
   });
   picture.addEventListener("pointermove", (event) => show(nearest(event.clientX - picture.getBoundingClientRect().left, p)));
   return h("figure", { class: "trend" },
-    h("div", { class: "tools corner" }, save("PNG", `conversion per ${every} of ${column.title}`, () => savePicture(picture, column, `per-${every}`, `${column.title}: conversion per ${every} (${column.header.time_zone})`))),
+    h("div", { class: "tools corner" }, save("PNG", `conversion per ${every} of ${column.title}`, () => savePicture(picture, column, `per-${every}`, `${column.title}: conversion per ${every}, ${column.header.from} to ${column.header.to} (${column.header.time_zone})`))),
     everySwitch(every), reading, picture, legend(rows, p, every),
     h("details", {}, h("summary", {}, "Numbers as a table"), daysTable(column, rows, every)));
 }
