@@ -53,9 +53,7 @@ async function violations(page) {
 }
 
 async function shoot(page, name, full = true) {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: full });
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: full });
 }
 
 // The page's own policy refuses the picture as an image, so it is decoded on a blank page.
@@ -76,6 +74,7 @@ const bodyCells = (page, scope) => page.locator(`${scope} tbody tr`).evaluateAll
 
 before(async () => {
   assert.ok(process.env.FUNNEL_PAGE_URL, "FUNNEL_PAGE_URL names a running server; scripts/test-page starts one");
+  if (SHOTS) mkdirSync(SHOTS, { recursive: true });
   base = process.env.FUNNEL_PAGE_URL.replace(/\/?$/, "/");
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: FLAGS });
   status = await api("status");
@@ -341,11 +340,11 @@ test("CSV is the API's, and the picture is a PNG", async () => {
   const wanted = await (await fetch(address("api/v1/funnels/unmonitored/report", { ...range, format: "csv_safe" }), { headers: HEADERS })).text();
   assert.equal((await save(/^CSV/)).toString(), wanted);
   assert.deepEqual(JSON.parse(await save(/^JSON/)), await api("funnels/unmonitored/report", range));
-  for (const name of [/^PNG of Unmonitored/, /^PNG of conversion per day/]) {
+  for (const [shot, name] of [["funnel", /^PNG of Unmonitored/], ["trend", /^PNG of conversion per day/]]) {
     const png = await save(name);
     assert.equal(png.subarray(1, 4).toString(), "PNG");
     assert.ok(await colors(page, png) > 50, `${name}: the picture is of one colour`);
-    if (SHOTS) await import("node:fs/promises").then((fs) => fs.writeFile(`${SHOTS}/export${name.source.length}.png`, png));
+    if (SHOTS) await import("node:fs/promises").then((fs) => fs.writeFile(`${SHOTS}/export-${shot}.png`, png));
   }
   await page.getByText("The SQL behind these numbers").click();
   const { sql } = await api("funnels/unmonitored/sql", range);
@@ -367,7 +366,8 @@ for (const theme of ["light", "dark"]) {
   }
 }
 
-for (const width of [320, 360]) {
+// 680 px is what a window of 1360 px has left at 200 %.
+for (const width of [320, 360, 680]) {
   test(`no sideways scroll at ${width} px`, async () => {
     for (const patch of [{ funnel: "both" }, { funnel: "unmonitored", by: "device_family" }, { funnel: "unmonitored", level: "4" }]) {
       const page = await open(patch, { viewport: { width, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
