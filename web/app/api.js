@@ -48,6 +48,7 @@ export const paths = {
   keys: (funnel) => `funnels/${part(funnel)}/keys`,
   losses: (funnel) => `funnels/${part(funnel)}/losses`,
   availability: (funnel) => `funnels/${part(funnel)}/availability`,
+  comparison: (funnel) => `funnels/${part(funnel)}/comparison`,
   trend: (funnel) => `funnels/${part(funnel)}/trend`,
   sql: (funnel) => `funnels/${part(funnel)}/sql`,
   explain: (funnel, key) => `funnels/${part(funnel)}/explain/${part(key)}`,

@@ -90,18 +90,3 @@ export function stepsTable(column) {
     number("max_seconds_to_next", "Max", null, dur),
   ], rows);
 }
-
-export function keyFigures(column) {
-  const rows = [...column.rows].sort((a, b) => a.step_index - b.step_index);
-  const first = rows[0];
-  const last = rows[rows.length - 1];
-  const drop = rows.reduce((most, row) => ((row.dropped ?? -1) > (most?.dropped ?? 0) ? row : most), null);
-  const slow = rows.reduce((most, row) => ((row.p50_seconds_to_next ?? -1) > (most?.p50_seconds_to_next ?? 0) ? row : most), null);
-  const figure = (title, value, detail) => h("div", {}, h("dt", {}, title), h("dd", {}, h("b", {}, value), h("small", {}, detail)));
-  return h("dl", { class: "figures" },
-    figure("Entered", num(first.reached), `${units(column.unit)} at ${first.title}`),
-    figure("Completed", num(last.reached), `at ${last.title}`),
-    figure("Conversion", pct(last.rate_from_first), "of first step"),
-    drop && figure("Biggest loss", num(drop.dropped), `before ${drop.title}`),
-    slow && figure("Longest wait", dur(slow.p50_seconds_to_next), `median after ${slow.title}`));
-}

@@ -18,10 +18,23 @@ export function basis(status, column) {
       complete.text && entry("Completeness", complete.text),
       entry("Events in the account", account ? num(account.events) : NONE),
       entry("Refused records", account ? num(account.rejects) : NONE),
+      entry("Ledger of Kafka’s offsets", ledger()),
       entry("Definition", h("code", {}, `${header.funnel} ${header.definition_hash}`)),
       entry("Lake", h("code", {}, status.lake)),
       entry("Version", status.version)),
     lazy("Why records were refused", async () => rejects((await json(paths.query("rejects_summary"))).rows)));
+}
+
+// Whether every offset that was read has one fate; only those who run the lake see its ledger.
+function ledger() {
+  const said = h("span", { class: "waiting" }, "…");
+  const say = (words) => { said.textContent = words; said.className = ""; };
+  json(paths.query("ledger_summary")).then(({ rows }) => {
+    const open = rows.filter((row) => !row.closes).map((row) => `${row.kafka_topic}/${row.kafka_partition}`);
+    if (!rows.length) say("empty");
+    else say(open.length ? `does not close: ${open.join(", ")}` : "closes: every offset read has one fate");
+  }, () => say("not shown to this token"));
+  return said;
 }
 
 export function sqlBox(column) {

@@ -2,6 +2,7 @@ import { $, h } from "./dom.js";
 import { addDays } from "./format.js";
 import { read, set } from "./state.js";
 import { MODES, units } from "./words.js";
+import { TOP } from "./breakdown.js";
 
 const COLUMNS = ["flow", "device_family", "os", "browser", "country_code", "language", "campaign_id", "engagement_id", "engagement_name",
   "skill_id", "skill_name", "lob_id", "goal_id", "entry_point", "marketing_channel", "marketing_campaign", "new_vs_returning",
@@ -11,17 +12,17 @@ const WINDOWS = [["", "as defined"], ["unbounded", "unbounded"], ["10m", "10 min
 const BASES = [["", "session began in the range"], ["event-time", "event lies in the range"], ["session-start-and-event-time", "both"]];
 const MODELS = [["", "last, 31 days"], ["last,7d", "last, 7 days"], ["first,31d", "first, 31 days"], ["first,7d", "first, 7 days"]];
 
+const COMPARED = [["", "nothing"], ["previous", "the period before"]];
+
+const TOPS = [["5", "5 largest"], ["", `${TOP} largest`], ["25", "25 largest"], ["100", "100 largest"], ["all", "all"]];
+
 const later = (a, b) => (a > b ? a : b);
 
-export function lastWholeDay(status, account) {
-  const until = (status.complete_until || "").slice(0, 10);
-  return until && until >= account.first_day && until <= account.last_day ? until : account.last_day;
-}
-
-export function presets(status, account) {
-  const to = lastWholeDay(status, account);
+// Ranges end with the last day that is over, so that a day under way does not look like a loss.
+export function presets(account) {
+  const to = account.last_whole_day || account.last_day;
   const back = (days) => ({ from: later(addDays(to, 1 - days), account.first_day), to });
-  return [["1", "Last day", back(1)], ["7", "Last 7 days", back(7)], ["28", "Last 28 days", back(28)], ["90", "Last 90 days", back(90)],
+  return [["1", "Last whole day", back(1)], ["7", "Last 7 days", back(7)], ["28", "Last 28 days", back(28)], ["90", "Last 90 days", back(90)],
     ["all", "All data", { from: account.first_day, to: account.last_day }]];
 }
 
@@ -30,20 +31,24 @@ export function draw(state, status, funnel) {
   const account = status.accounts.find((a) => a.account === state.account) || status.accounts[0];
   const focused = form.contains(document.activeElement) ? document.activeElement.name : null;
   const more = form.querySelector("details");
-  const ready = presets(status, account);
+  const ready = presets(account);
   // The longest range of those that came out the same is no other choice.
   const current = ready.find(([, , range]) => range.from === state.from && range.to === state.to);
-  form.replaceChildren(
+  const where = field("where", "Only where", h("input", { name: "where", value: state.where || "", placeholder: "device_family = 'MOBILE'", spellcheck: "false", autocomplete: "off", class: "code" }), "grow");
+  form.replaceChildren(...[
     h("div", { class: "control-row" },
       status.accounts.length > 1
         ? choose("account", "Account", status.accounts.map((a) => [a.account, a.account]), state.account)
         : h("div", { class: "field" }, h("span", {}, "Account"), h("output", {}, account.account)),
-      choose("preset", "Range", [...ready.map(([id, words]) => [id, words]), ["custom", "Custom"]], current ? current[0] : "custom"),
+      choose("preset", `Range (${state.timezone || account.time_zone})`, [...ready.map(([id, words]) => [id, words]), ["custom", "Custom"]], current ? current[0] : "custom"),
       field("from", "From", h("input", { type: "date", name: "from", value: state.from, required: true })),
       field("to", "To", h("input", { type: "date", name: "to", value: state.to, required: true })),
-      state.funnel !== "both" && suggest("by", "Break down by", state.by, "nothing", COLUMNS),
-      field("where", "Only where", h("input", { name: "where", value: state.where || "", placeholder: "device_family = 'mobile'", spellcheck: "false", autocomplete: "off", class: "code" }), "grow")),
-    moreControls(state, account, funnel, more ? more.open : undefined));
+      choose("compare", "Compare with", COMPARED, state.compare),
+      state.funnel === "both" && where),
+    state.funnel !== "both" && h("div", { class: "control-row" },
+      suggest("by", "Break down by", state.by, "nothing", COLUMNS),
+      state.by && choose("top", "Values shown", withCurrent(TOPS, state.top), state.top), where),
+    moreControls(state, account, funnel, more ? more.open : undefined)].filter(Boolean));
   if (focused) form.elements[focused]?.focus();
 }
 
@@ -84,7 +89,7 @@ export function setUp(status) {
     if (name === "preset") return pickRange(status, value);
     const patch = { [name]: value.trim() || null, level: null, state: null, reason: null, key: null, sort: name === "by" ? null : read().sort };
     if (name === "by") patch.by = value.split(",").map((c) => c.trim()).filter(Boolean).join(",") || null;
-    if (name === "account") Object.assign(patch, presets(status, status.accounts.find((a) => a.account === value))[2][2]);
+    if (name === "account") Object.assign(patch, presets(status.accounts.find((a) => a.account === value))[2][2]);
     if (name === "from" && value > read().to) patch.to = value;
     if (name === "to" && value < read().from) patch.from = value;
     set(patch);
@@ -100,7 +105,7 @@ export function setUp(status) {
 
 function pickRange(status, id) {
   const account = status.accounts.find((a) => a.account === read().account) || status.accounts[0];
-  const found = presets(status, account).find(([name]) => name === id);
+  const found = presets(account).find(([name]) => name === id);
   if (found) set(found[2]);
   else $("controls").elements.from.focus();
 }

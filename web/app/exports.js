@@ -1,12 +1,31 @@
 import { blob, paths } from "./api.js";
-import { download } from "./dom.js";
+import { announce, download, h } from "./dom.js";
+import { errorBox } from "./errors.js";
 import { num, pct } from "./format.js";
 
 const fileName = (funnel, params, end) => `funnel-${funnel}-${params.from}-${params.to}.${end}`;
 
+// A button that saves something, and says in its card when it could not.
+export function save(words, what, work) {
+  const onclick = async (event) => {
+    const button = event.currentTarget;
+    try {
+      await work();
+      announce("Saved");
+    } catch (error) {
+      button.closest(".card, .drawer-in").prepend(errorBox(error));
+    }
+  };
+  return h("button", { type: "button", class: "quiet", onclick }, words, h("span", { class: "sr-only" }, ` of ${what}`));
+}
+
 // The bytes are the server's: the page adds nothing and rounds nothing.
 export async function rows(funnel, params, format) {
-  download(await blob(paths.report(funnel), { ...params, format }), fileName(funnel, params, format));
+  download(await blob(paths.report(funnel), { ...params, format }), fileName(funnel, params, format.replace("_safe", "")));
+}
+
+export async function keyRows(funnel, params) {
+  download(await blob(paths.keys(funnel), { ...params, limit: null, format: "csv_safe" }), fileName(`${funnel}-keys`, params, "csv"));
 }
 
 // A custom property comes back as it was written, light-dark() and all; a colour comes back resolved.
@@ -62,4 +81,56 @@ export function png(column, title, sub) {
 
 export async function savePng(column, title, sub) {
   download(await png(column, title, sub), fileName(column.funnel, column.params, "png"));
+}
+
+const DRAW = {
+  rect(pen, at, style) {
+    pen.fillStyle = style.fill;
+    pen.fillRect(at("x"), at("y"), at("width"), at("height"));
+  },
+  line(pen, at, style) {
+    pen.strokeStyle = style.stroke;
+    pen.lineWidth = parseFloat(style.strokeWidth) || 1;
+    pen.setLineDash(style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(/[ ,]+/).map(parseFloat));
+    pen.beginPath();
+    pen.moveTo(at("x1"), at("y1"));
+    pen.lineTo(at("x2"), at("y2"));
+    pen.stroke();
+  },
+  circle(pen, at, style) {
+    pen.beginPath();
+    pen.arc(at("cx"), at("cy"), at("r"), 0, 2 * Math.PI);
+    pen.fillStyle = style.fill;
+    pen.fill();
+    pen.setLineDash([]);
+    pen.strokeStyle = style.stroke === "none" ? style.fill : style.stroke;
+    pen.stroke();
+  },
+  text(pen, at, style, node) {
+    pen.font = `${style.fontSize} system-ui, sans-serif`;
+    pen.fillStyle = style.fill;
+    pen.textAlign = { middle: "center", end: "right" }[node.getAttribute("text-anchor")] || "left";
+    pen.fillText(node.textContent, at("x"), at("y"));
+  },
+};
+
+// The figure as it stands on the page, without the cursor.
+export async function savePicture(svg, column, name, title) {
+  const { width, height } = svg.viewBox.baseVal;
+  const canvas = h("canvas", { width: width * 2, height: (height + 40) * 2 });
+  const pen = canvas.getContext("2d");
+  pen.scale(2, 2);
+  pen.fillStyle = color("--card");
+  pen.fillRect(0, 0, width, height + 40);
+  pen.font = "600 14px system-ui, sans-serif";
+  pen.fillStyle = color("--ink");
+  pen.fillText(title, 12, 24, width - 24);
+  pen.translate(0, 36);
+  for (const node of svg.querySelectorAll("rect, line, circle, text")) {
+    if (node.matches(".cursor, .dot")) continue;
+    pen.globalAlpha = Number(getComputedStyle(node).opacity);
+    DRAW[node.localName](pen, (key) => Number(node.getAttribute(key) || 0), getComputedStyle(node), node);
+  }
+  const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+  download(blob, fileName(`${column.funnel}-${name}`, column.params, "png"));
 }

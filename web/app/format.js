@@ -13,6 +13,17 @@ export function pct(rate) {
   return `${oneDecimal.format(rate * 100)}${THIN}%`;
 }
 
+// The bounds of a rate, such as 1.7–10.6 %.
+export function range(low, high) {
+  if (low === null || low === undefined || high === null || high === undefined) return "";
+  return `${oneDecimal.format(low * 100)}–${oneDecimal.format(high * 100)}${THIN}%`;
+}
+
+const points = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
+const signed = (part) => points.format(part * 100).replace("-", "−");
+export const change = (part) => `${signed(part)}${THIN}%`;
+export const pointsOf = (part) => `${signed(part)}${THIN}points`;
+
 export function dur(seconds) {
   if (seconds === null || seconds === undefined) return NONE;
   const t = Math.abs(seconds);

@@ -1,12 +1,13 @@
 import { json, paths } from "./api.js";
-import { bars, keyFigures, stepsTable, summary } from "./bars.js";
+import { bars, stepsTable, summary } from "./bars.js";
 import { basis, sqlBox } from "./basis.js";
-import { both, breakdown, condition } from "./breakdown.js";
+import { both, breakdown, condition, topOf } from "./breakdown.js";
 import * as controls from "./controls.js";
 import { $, announce, copy, h, skeleton, ticks } from "./dom.js";
 import { askToken, errorBox } from "./errors.js";
-import { rows, savePng } from "./exports.js";
-import { stamp, long } from "./format.js";
+import { rows, save, savePng } from "./exports.js";
+import { figures } from "./figures.js";
+import { dur, stamp, long } from "./format.js";
 import { availability } from "./lost.js";
 import * as people from "./people.js";
 import { counted, dataKey, follow, href, noDrill, onChange, read, set } from "./state.js";
@@ -61,34 +62,32 @@ function later(title, promise, lines = 4) {
   return title ? card(title, body) : body;
 }
 
-function save(words, what, work) {
-  const onclick = async (event) => {
-    const button = event.currentTarget;
-    try {
-      await work();
-      announce("Saved");
-    } catch (error) {
-      button.closest(".card").prepend(errorBox(error));
-    }
-  };
-  return h("button", { type: "button", class: "quiet", onclick }, words, h("span", { class: "sr-only" }, ` of ${what}`));
-}
-
 function columnHead(col) {
   const title = `${col.title}: ${summary([...col.rows].sort((a, b) => a.step_index - b.step_index), col.unit)}`;
   const sub = `${col.header.account}, ${col.header.from} to ${col.header.to} (${col.header.time_zone}), definition ${col.header.definition_hash}`;
   return h("div", { class: "card-head" }, h("h2", {}, col.title),
     h("div", { class: "tools" },
-      save("CSV", col.title, () => rows(col.funnel, col.params, "csv")),
+      save("CSV", col.title, () => rows(col.funnel, col.params, "csv_safe")),
+      save("JSON", col.title, () => rows(col.funnel, col.params, "json")),
       save("Parquet", col.title, () => rows(col.funnel, col.params, "parquet")),
       save("PNG", col.title, () => savePng(col, title, sub))));
 }
 
-function columnCard(col) {
+function columnCard(col, signal) {
   const figure = h("div", {}, bars(col));
+  const head = h("div", {}, figures(col, read().compare && { waiting: true }));
+  if (read().compare) compare(col, head, signal);
   return { col, figure, node: h("section", { class: "card funnel", "data-funnel": col.funnel, "data-flow": col.drillFlow },
-    columnHead(col), keyFigures(col), figure,
+    columnHead(col), head, figure,
     h("details", { class: "numbers" }, h("summary", {}, "Numbers as a table"), stepsTable(col)), sqlBox(col)) };
+}
+
+async function compare(col, head, signal) {
+  try {
+    head.replaceChildren(figures(col, await json(paths.comparison(col.funnel), col.params, signal)));
+  } catch (error) {
+    if (error.name !== "AbortError") head.replaceChildren(figures(col), errorBox(error));
+  }
 }
 
 async function loadLosses(cards, signal) {
@@ -111,16 +110,16 @@ function details(state, cards, signal) {
   const of = (col, words) => (many ? `${words}, ${col.title.toLowerCase()}` : words);
   const parts = [];
   for (const { col } of cards) {
-    parts.push(later(of(col, "Conversion per day"), json(paths.trend(col.funnel), col.params, signal).then((answer) => trend(col, answer.rows)), 6));
+    parts.push(later(of(col, `Conversion per ${state.every || "day"}`), json(paths.trend(col.funnel), { ...col.params, every: state.every }, signal).then((answer) => trend(col, answer.rows, state.every || "day")), 6));
   }
   for (const { col } of cards) parts.push(card(of(col, "Time to the next step"), times(col)));
   const wide = [];
   const by = state.funnel === "both" ? null : state.by;
   if (by) {
-    const params = { ...counted(state), by };
+    const params = { ...counted(state), by, top: topOf(state) };
     const made = json(paths.report(state.funnel), params, signal).then((report) => h("div", {},
-      h("div", { class: "tools corner" }, save("CSV", `the breakdown`, () => rows(state.funnel, params, "csv"))),
-      breakdown(report, by.split(","))));
+      h("div", { class: "tools corner" }, save("CSV", `the breakdown`, () => rows(state.funnel, params, "csv_safe"))),
+      breakdown(report, by.split(","), cards[0].col.rows), sqlBox({ funnel: state.funnel, params })));
     wide.push(later(`By ${by.split(",").join(" and ")}`, made, 6));
   }
   const seen = new Set();
@@ -139,8 +138,8 @@ function details(state, cards, signal) {
 function emptyBox(col) {
   const account = status.accounts.find((a) => a.account === col.header.account);
   return h("div", { class: "card empty-box" }, h("h2", {}, "Nobody entered this funnel"),
-    h("p", {}, `No ${col.steps[0].title.toLowerCase()} from ${long(col.header.from)} to ${long(col.header.to)}`, read().where ? " that meets the condition." : "."),
-    account && h("p", {}, `The account has events from ${long(account.first_day)} to ${long(account.last_day)}. `,
+    h("p", {}, `No ${col.steps[0].title.toLowerCase()} from ${long(col.header.from)} to ${long(col.header.to)} (${col.header.time_zone})`, read().where ? " that meets the condition." : "."),
+    account && h("p", {}, `The account has events from ${long(account.first_day)} to ${long(account.last_day)} (${account.time_zone}). `,
       h("a", { href: href(read(), { from: account.first_day, to: account.last_day, where: null }), onclick: (e) => follow(e, { from: account.first_day, to: account.last_day, where: null }) }, "Show all of them")));
 }
 
@@ -181,7 +180,7 @@ function showColumns(state, signal) {
     announce("Nobody entered this funnel");
     return;
   }
-  const cards = columns.map(columnCard);
+  const cards = columns.map((col) => columnCard(col, signal));
   const losses = loadLosses(cards, signal);
   board.replaceChildren(
     state.funnel === "both" ? stepSwitch(state) : "",
@@ -222,13 +221,16 @@ function onState(state) {
   if (key !== drawn) {
     drawn = key;
     drawData(state);
-  } else people.sync(state, columns);
+    return;
+  }
+  for (const view of document.querySelectorAll("[data-view]")) view.dispatchEvent(new Event("view"));
+  people.sync(state, columns);
 }
 
 // A bare address is completed, so that what is shown can always be linked to.
 function complete(state) {
   const account = status.accounts.find((a) => a.account === state.account) || status.accounts[0];
-  const range = controls.presets(status, account)[2][2];
+  const range = controls.presets(account)[2][2];
   const known = state.funnel === "both" || funnels.some((f) => f.name === state.funnel);
   const patch = {};
   if (!known) patch.funnel = "both";
@@ -252,6 +254,8 @@ async function start() {
     $("board").replaceChildren(h("div", { class: "card empty-box" }, h("h2", {}, "The lake holds no event yet"), h("p", {}, "Start an ingest; then reload this page.")));
     return;
   }
+  $("stale").hidden = !status.is_stale;
+  $("stale").textContent = `No newer events for ${dur(status.behind_seconds)}: everything here ends with ${stamp(status.complete_until)}.`;
   $("as-of").replaceChildren("Complete until ", h("time", { datetime: status.complete_until }, stamp(status.complete_until)));
   $("foot").textContent = `${status.version} · ${status.lake} · read ${stamp(status.snapshot_at)}`;
   if (!start.once) {

@@ -6,6 +6,7 @@ import { reasonWords, stateWords, units } from "./words.js";
 import { table } from "./table.js";
 import { timeline, verdict } from "./explain.js";
 import { errorBox } from "./errors.js";
+import { keyRows, save } from "./exports.js";
 
 const PAGE = 100;
 let opener = null;
@@ -98,7 +99,8 @@ async function loadKeys(column, params, state, list, before, signal) {
       e.target.disabled = true;
       loadKeys(column, { ...params, after: page.next }, state, list, keys, signal);
     } }, `Load ${num(PAGE)} more`);
-    list.replaceChildren(h("p", { class: "soft total" }, `${num(page.total)} ${units(column.unit)}`, page.next && `, ${num(keys.length)} listed`),
+    list.replaceChildren(h("p", { class: "soft total" }, `${num(page.total)} ${units(column.unit)}`, page.next && `, ${num(keys.length)} listed`,
+      page.total > 0 && save("CSV", `these ${units(column.unit)}`, () => keyRows(column.funnel, { ...params, after: null }))),
       keys.length ? keysTable(column, keys, state) : h("p", { class: "empty" }, "Nobody."), more || "");
     announce(`${num(page.total)} ${units(column.unit)}`);
   } catch (error) {

@@ -1,6 +1,6 @@
 // All that the page shows follows from the query string: nothing is kept anywhere else.
 const COUNTED = ["account", "from", "to", "unit", "mode", "window", "timezone", "where", "date_basis", "attribution"];
-const VIEW = ["funnel", "steps", "by", "basis", "sort", "theme"];
+const VIEW = ["funnel", "steps", "by", "top", "basis", "compare", "every", "sort", "theme"];
 const DRILL = ["flow", "level", "state", "reason", "key"];
 const ALL = [...VIEW, ...COUNTED, ...DRILL];
 
@@ -42,7 +42,7 @@ export function counted(state) {
 
 // What the numbers of the page depend on; the rest of the state only changes how they are shown.
 export function dataKey(state) {
-  return JSON.stringify([counted(state), state.funnel, state.by, state.steps]);
+  return JSON.stringify([counted(state), state.funnel, state.by, state.top, state.steps, state.compare, state.every]);
 }
 
 // Plain left clicks stay in the page; with a modifier the browser opens a tab of its own.

@@ -1,6 +1,7 @@
 import { h } from "./dom.js";
 
-// columns: [{ key, title, number, sort, cell(row) }]
+// columns: [{ key, title, number, sort, cell(row) }]; `options.total` is a row that stays below all others; those for which
+// `options.last(row)` is true stand above it, whatever the order.
 export function table(caption, columns, rows, options = {}) {
   let sort = options.sort || null;
   let limit = options.limit || rows.length;
@@ -12,7 +13,7 @@ export function table(caption, columns, rows, options = {}) {
   }));
   const more = h("button", { type: "button", class: "quiet", onclick: () => { limit = rows.length; draw(); body.querySelector("a,button")?.focus(); } });
   function draw() {
-    const shown = sorted(rows, columns, sort).slice(0, limit);
+    const shown = sorted(rows, columns, sort, options.last).slice(0, limit);
     body.replaceChildren(...shown.map((row) => bodyRow(columns, row, options)));
     columns.forEach((column, i) => {
       const on = sort?.key === column.key;
@@ -25,7 +26,8 @@ export function table(caption, columns, rows, options = {}) {
   draw();
   const region = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", { class: options.class }, h("caption", { class: options.showCaption ? null : "sr-only" }, caption),
-      h("thead", {}, h("tr", {}, heads)), body));
+      h("thead", {}, h("tr", {}, heads)), body,
+      options.total && h("tfoot", {}, bodyRow(columns, options.total, options))));
   return h("div", { class: "table" }, region, more);
 }
 
@@ -39,11 +41,11 @@ function bodyRow(columns, row, options) {
     h(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: column.number ? "n" : null }, column.cell(row))));
 }
 
-function sorted(rows, columns, sort) {
+function sorted(rows, columns, sort, last = () => false) {
   const column = sort && columns.find((c) => c.key === sort.key);
   if (!column) return rows;
   const value = column.value || ((row) => row[column.key]);
-  return [...rows].sort((a, b) => compare(value(a), value(b)) * (sort.down ? -1 : 1));
+  return [...rows].sort((a, b) => last(a) - last(b) || compare(value(a), value(b)) * (sort.down ? -1 : 1));
 }
 
 function compare(a, b) {

@@ -16,22 +16,27 @@ export function times(column) {
 
 const mark = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, dur(value)));
 
+// The ranges are equally wide as drawn: they are on a scale of the server's, on which seconds and days have a place.
 function histogram(row) {
-  const most = Math.max(1, ...row.histogram);
-  const width = W / row.histogram.length;
-  const bars = row.histogram.map((count, i) => {
+  const { histogram: counts, histogram_edges: edges } = row;
+  const most = Math.max(1, ...counts);
+  const width = W / counts.length;
+  const bars = counts.map((count, i) => {
     const height = count ? Math.max(2, (count / most) * (H - 4)) : 0;
-    const from = row.histogram_from + i * row.histogram_width;
     return s("rect", { class: "hist", x: i * width + 0.5, width: Math.max(1, width - 1), y: H - height, height },
-      s("title", {}, `${num(count)} took ${dur(from)} to ${dur(from + row.histogram_width)}`));
+      s("title", {}, `${num(count)} took ${dur(edges[i])} to ${dur(edges[i + 1])}`));
   });
-  const place = (value) => Math.max(0.5, Math.min(W - 0.5, ((value - row.min_seconds_to_next) / (row.max_seconds_to_next - row.min_seconds_to_next)) * W));
+  const place = (value) => {
+    const i = Math.max(0, Math.min(counts.length - 1, edges.findLastIndex((edge) => edge <= value)));
+    return Math.max(0.5, Math.min(W - 0.5, (i + (value - edges[i]) / (edges[i + 1] - edges[i])) * width));
+  };
   const lines = ["p50", "p90"].map((name) => {
     const at = place(row[`${name}_seconds_to_next`]);
     return s("line", { class: `mark ${name}`, x1: at, x2: at, y1: 0, y2: H });
   });
-  const words = `Time after ${row.title}: ${row.histogram.map(num).join(", ")} in ${row.histogram.length} equal ranges from ${dur(row.min_seconds_to_next)} to ${dur(row.max_seconds_to_next)}`;
+  const words = `Time after ${row.title}: ${counts.map((count, i) => `${num(count)} up to ${dur(edges[i + 1])}`).join(", ")}; the shortest ${dur(edges[0])}`;
   return h("div", { class: "histogram" },
     s("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": words }, bars, lines),
-    h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, dur(row.min_seconds_to_next)), h("span", {}, dur(row.max_seconds_to_next))));
+    h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, dur(edges[0])),
+      counts.length % 2 === 0 && h("span", {}, dur(edges[Math.floor(counts.length / 2)])), h("span", {}, dur(edges[edges.length - 1]))));
 }

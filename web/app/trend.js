@@ -1,6 +1,8 @@
 import { h, s } from "./dom.js";
 import { num, pct, short, long } from "./format.js";
+import { set } from "./state.js";
 import { table } from "./table.js";
+import { save, savePicture } from "./exports.js";
 
 const HEIGHT = 220, LEFT = 44, RIGHT = 10, TOP = 14, BOTTOM = 26;
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1];
@@ -19,20 +21,20 @@ function plan(rows, width) {
   };
 }
 
-export function trend(column, rows) {
-  if (!rows.length) return h("p", { class: "empty" }, "No day in this range has an entry.");
+export function trend(column, rows, every) {
+  if (!rows.length) return h("p", { class: "empty" }, "Nobody entered in this range.");
   const reading = h("p", { class: "reading" });
   const cursor = s("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM });
   const dot = s("circle", { class: "dot", r: 4 });
-  const picture = s("svg", { role: "slider", tabindex: "0", height: HEIGHT, "aria-label": `${column.title}: conversion per day; arrow keys move along the days`,
+  const picture = s("svg", { role: "slider", tabindex: "0", height: HEIGHT, "aria-label": `${column.title}: conversion per ${every}; arrow keys move along the ${every}s`,
     "aria-valuemin": 0, "aria-valuemax": rows.length - 1 });
-  // The last complete day is the one worth reading first.
-  const whole = rows.findLastIndex((row) => !row.incomplete);
+  // The last complete day on which somebody came is the one worth reading first.
+  const whole = rows.findLastIndex((row) => !row.incomplete && row.entered > 0);
   let at = whole < 0 ? rows.length - 1 : whole;
   let p = plan(rows, 600);
   function show(i) {
     at = Math.max(0, Math.min(rows.length - 1, i));
-    const words = dayWords(rows[at]);
+    const words = dayWords(rows[at], column.header.time_zone, every);
     reading.textContent = words;
     picture.setAttribute("aria-valuenow", at);
     picture.setAttribute("aria-valuetext", words);
@@ -56,12 +58,20 @@ export function trend(column, rows) {
     show(move);
   });
   picture.addEventListener("pointermove", (event) => show(nearest(event.clientX - picture.getBoundingClientRect().left, p)));
-  return h("figure", { class: "trend" }, reading, picture, legend(rows, p),
-    h("details", {}, h("summary", {}, "Days as a table"), daysTable(column, rows)));
+  return h("figure", { class: "trend" },
+    h("div", { class: "tools corner" }, save("PNG", `conversion per ${every} of ${column.title}`, () => savePicture(picture, column, `per-${every}`, `${column.title}: conversion per ${every}, ${column.header.from} to ${column.header.to} (${column.header.time_zone})`))),
+    everySwitch(every), reading, picture, legend(rows, p, every),
+    h("details", {}, h("summary", {}, "Numbers as a table"), daysTable(column, rows, every)));
 }
 
-function dayWords(row) {
-  return `${long(row.day)}: ${pct(row.rate)} (${num(row.converted)} of ${num(row.entered)})`
+function everySwitch(every) {
+  const option = (value) => h("button", { type: "button", "aria-pressed": String(every === value), onclick: () => set({ every: value === "day" ? null : value }) },
+    value[0].toUpperCase() + value.slice(1));
+  return h("div", { class: "switch", role: "group", "aria-label": "Periods" }, ["day", "week", "month"].map(option));
+}
+
+function dayWords(row, zone, every) {
+  return `${every === "day" ? "" : every === "week" ? "week from " : "month from "}${long(row.day)} (${zone}): ${pct(row.rate)} (${num(row.converted)} of ${num(row.entered)})`
     + (row.open ? `, ${num(row.open)} still open` : "") + (row.incomplete ? ", incomplete" : "");
 }
 
@@ -105,16 +115,16 @@ function lines(rows, p) {
   });
 }
 
-function legend(rows, p) {
+function legend(rows, p, every) {
   return h("figcaption", { class: "legend" },
     h("span", { class: "leg line-leg" }, "conversion"),
     rows.some((row) => row.incomplete) && h("span", { class: "leg dash-leg" }, "incomplete: can still rise"),
-    h("span", { class: "leg bar-leg" }, `entered, up to ${num(p.most)} a day`));
+    h("span", { class: "leg bar-leg" }, `entered, up to ${num(p.most)} a ${every}`));
 }
 
-function daysTable(column, rows) {
-  return table(`Conversion per day of ${column.title}`, [
-    { key: "day", title: "Day", cell: (row) => row.day },
+function daysTable(column, rows, every) {
+  return table(`Conversion per ${every} of ${column.title}`, [
+    { key: "day", title: `${every === "day" ? "Day" : "From"} (${column.header.time_zone})`, cell: (row) => row.day },
     { key: "entered", title: "Entered", number: true, cell: (row) => num(row.entered) },
     { key: "converted", title: "Converted", number: true, cell: (row) => num(row.converted) },
     { key: "rate", title: "Rate", number: true, cell: (row) => pct(row.rate) },

@@ -36,7 +36,7 @@ async function open(patch = {}, options = {}) {
 
 async function ready(page) {
   await page.waitForSelector('#board[aria-busy="false"]', { timeout: 25_000 });
-  await page.waitForFunction(() => !document.querySelector(".skeleton, .chips.waiting"), null, { timeout: 25_000 });
+  await page.waitForFunction(() => !document.querySelector(".skeleton, .waiting"), null, { timeout: 25_000 });
 }
 
 async function clean(page) {
@@ -53,9 +53,7 @@ async function violations(page) {
 }
 
 async function shoot(page, name, full = true) {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: full });
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: full });
 }
 
 // The page's own policy refuses the picture as an image, so it is decoded on a blank page.
@@ -76,6 +74,7 @@ const bodyCells = (page, scope) => page.locator(`${scope} tbody tr`).evaluateAll
 
 before(async () => {
   assert.ok(process.env.FUNNEL_PAGE_URL, "FUNNEL_PAGE_URL names a running server; scripts/test-page starts one");
+  if (SHOTS) mkdirSync(SHOTS, { recursive: true });
   base = process.env.FUNNEL_PAGE_URL.replace(/\/?$/, "/");
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: FLAGS });
   status = await api("status");
@@ -125,6 +124,18 @@ test("the trend is the API's, and its unfinished days are marked", async () => {
   await clean(page);
 });
 
+test("the trend can be read by week, and the address says so", async () => {
+  const page = await open({ funnel: "unmonitored" });
+  await page.getByRole("group", { name: "Periods" }).getByRole("button", { name: "Week" }).click();
+  await page.waitForURL(/every=week/);
+  await ready(page);
+  const { rows } = await api("funnels/unmonitored/trend", { ...range, every: "week" });
+  const cells = await bodyCells(page, ".trend");
+  assert.deepEqual(cells.map((c) => [c[0], digits(c[1]), digits(c[2])]), rows.map((r) => [r.day, r.entered, r.converted]));
+  assert.ok(rows.length > 1 && rows.every((r) => new Date(r.day).getUTCDay() === 1));
+  await clean(page);
+});
+
 test("both flows stand side by side with the API's numbers", async () => {
   for (const steps of ["", "all"]) {
     const page = await open({ funnel: "both", ...(steps && { steps }) });
@@ -147,7 +158,92 @@ test("a breakdown has the API's numbers", async () => {
   const first = rows.filter((r) => r.step_index === 1).sort((a, b) => b.reached - a.reached);
   const cells = await bodyCells(page, ":nth-match(table.wide, 1)");
   assert.deepEqual(cells.map((c) => digits(c[1])), first.slice(0, 20).map((r) => r.reached));
+  const faint = [];
+  for (const basis of ["first", "previous"]) {
+    await page.getByRole("button", { name: `% of ${basis}` }).click();
+    await page.getByRole("button", { name: `% of ${basis}`, pressed: true }).waitFor();
+    const shown = await page.locator("table.wide").first().locator("tbody tr, tfoot tr").evaluateAll((trs) => trs.map((tr) =>
+      [...tr.querySelectorAll(".pair")].map((pair) => [pair.querySelector(".bounds").textContent, pair.classList.contains("few")])));
+    const all = await api("funnels/impression_to_chat/report", range);
+    const segments = [...first.map((r) => rows.filter((row) => row.device_family === r.device_family)), all.rows];
+    shown.forEach((cells_of, at) => cells_of.forEach(([bounds, few], i) => {
+      const row = segments[at][i + 1];
+      const whole = basis === "first" ? segments[at][0].reached : row.previous;
+      const wanted = [row[`rate_from_${basis}_low`], row[`rate_from_${basis}_high`]];
+      if (wanted[0] === null) assert.equal(bounds, "");
+      else bounds.split("–").forEach((text, side) => assert.ok(Math.abs(digits(text) - wanted[side] * 100) <= 0.0501, `${bounds} is not ${wanted}`));
+      assert.equal(few, whole < 30, `${row.step} of ${whole}`);
+      faint.push(few);
+    }));
+  }
+  assert.ok(faint.includes(true) && faint.includes(false), "rates of few and of many");
+  const total = await page.locator("table.wide").first().locator("tfoot tr > *").allTextContents();
+  assert.equal(digits(total[1]), (await api("funnels/impression_to_chat/report", range)).rows[0].reached);
   await shoot(page, "breakdown-light");
+  await clean(page);
+});
+
+test("the largest values stand apart, and the others are one group that can be looked into", async () => {
+  const page = await open({ funnel: "impression_to_chat", by: "device_family", top: "1" });
+  const { rows } = await api("funnels/impression_to_chat/report", { ...range, by: "device_family", top: 1 });
+  const first = rows.filter((r) => r.step_index === 1);
+  first.sort((a, b) => (a.device_family === "(other)") - (b.device_family === "(other)") || b.reached - a.reached);
+  const cells = await bodyCells(page, ":nth-match(table.wide, 1)");
+  assert.deepEqual(cells.map((c) => [c[0], digits(c[1])]), first.map((r) => [r.device_family, r.reached]));
+  assert.ok(first.some((r) => r.device_family === "(other)"), "the lake has one device family only");
+  await page.getByRole("link", { name: "(other)" }).click();
+  await ready(page);
+  assert.match(page.url(), /NOT\+IN/);
+  const others = rows.filter((r) => r.device_family === "(other)").sort((a, b) => a.step_index - b.step_index);
+  assert.deepEqual((await page.locator(".step .count").allTextContents()).map(digits), others.map((r) => r.reached));
+  await page.goBack();
+  await ready(page);
+  await page.getByLabel("Values shown").selectOption("all");
+  await ready(page);
+  const all = await api("funnels/impression_to_chat/report", { ...range, by: "device_family" });
+  assert.equal((await bodyCells(page, ":nth-match(table.wide, 1)")).length, all.rows.filter((r) => r.step_index === 1).length);
+  await clean(page);
+});
+
+const day = (text, days) => new Date(Date.parse(text) + days * 86_400_000).toISOString().slice(0, 10);
+
+test("key figures are the API's, with what they were in the period before", async () => {
+  const to = status.accounts[0].last_whole_day;
+  const whole = { ...range, from: day(to, -1), to };
+  const page = await open({ ...whole, funnel: "impression_to_chat" });
+  assert.equal(await page.locator(".delta").count(), 0);
+  await page.getByLabel("Compare with").selectOption("previous");
+  await page.waitForURL(/compare=previous/);
+  await ready(page);
+  const { rows, previous, text, period } = await api("funnels/impression_to_chat/comparison", whole);
+  assert.deepEqual([period.coverage, previous.coverage], ["whole", "whole"], text);
+  const figures = await page.locator(".figures > div").evaluateAll((all) => Object.fromEntries(all.map((x) => [x.querySelector("dt").textContent,
+    [x.querySelector("dd > b").textContent, x.querySelector(".delta")?.textContent, x.querySelector(".delta > b")?.textContent]])));
+  const last = rows[rows.length - 1];
+  const near = (shown, wanted) => assert.ok(Math.abs(Math.abs(digits(shown)) - Math.abs(wanted * 100)) <= 0.0501, `${shown} is not ${wanted}`);
+  assert.equal(digits(figures.Entered[0]), rows[0].reached);
+  assert.match(figures.Entered[1], new RegExp(`from ${rows[0].reached_before}$`));
+  near(figures.Entered[2], rows[0].reached_change);
+  assert.equal(digits(figures.Completed[0]), last.reached);
+  assert.match(figures.Conversion[1], new RegExp(`\\(${last.reached_before} of ${rows[0].reached_before}\\)`));
+  near(figures.Conversion[2], last.rate_from_first_change);
+  assert.equal(figures.Conversion[1].includes("chance"), last.rate_from_first_change_low <= 0 && last.rate_from_first_change_high >= 0);
+  const drop = rows.reduce((most, row) => ((row.dropped ?? -1) > (most?.dropped ?? 0) ? row : most), null);
+  assert.equal(digits(figures["Biggest loss"][0]), drop.dropped);
+  assert.match(figures["Biggest loss"][1], new RegExp(`\\(${drop.dropped_before} of ${drop.previous_before}\\)`));
+  near(figures["Biggest loss"][2], drop.drop_rate_change);
+  assert.ok("Median time" in figures);
+  assert.ok((await page.locator(".versus").textContent()).includes(previous.from));
+  await shoot(page, "compare-light", false);
+  await clean(page);
+});
+
+test("a period before that the lake does not hold is said, and no change is shown", async () => {
+  const page = await open({ funnel: "both", compare: "previous" });
+  const said = await page.locator(".versus").allTextContents();
+  assert.equal(said.length, 2);
+  for (const text of said) assert.match(text, /The lake has nothing of the period before, .* no change is shown/);
+  assert.equal(await page.locator(".delta").count(), 0);
   await clean(page);
 });
 
@@ -196,6 +292,10 @@ test("the keyboard leads from a bar over the reasons to a timeline, and back to 
   assert.equal(digits(await drawer.locator(".total").textContent().then((t) => t.split(" ")[0])), total);
   assert.equal(await drawer.locator(".keys .key").count(), keys.length);
   await shoot(page, "people-light", false);
+  const [file] = await Promise.all([page.waitForEvent("download"), drawer.getByRole("button", { name: /^CSV of these/ }).click()]);
+  const { limit: _, ...all } = patch;
+  const csv = await (await fetch(address("api/v1/funnels/unmonitored/keys", { ...all, format: "csv_safe" }), { headers: HEADERS })).text();
+  assert.equal((await readFile(await file.path())).toString(), csv);
   const first = drawer.locator(".keys .key").first();
   const key = new URL(await first.getAttribute("href"), base).searchParams.get("key");
   await first.focus();
@@ -237,12 +337,15 @@ test("CSV is the API's, and the picture is a PNG", async () => {
     const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).first().click()]);
     return readFile(await file.path());
   };
-  const wanted = await (await fetch(address("api/v1/funnels/unmonitored/report", { ...range, format: "csv" }), { headers: HEADERS })).text();
+  const wanted = await (await fetch(address("api/v1/funnels/unmonitored/report", { ...range, format: "csv_safe" }), { headers: HEADERS })).text();
   assert.equal((await save(/^CSV/)).toString(), wanted);
-  const png = await save(/^PNG/);
-  assert.equal(png.subarray(1, 4).toString(), "PNG");
-  assert.ok(await colors(page, png) > 50, "the picture is of one colour");
-  if (SHOTS) await import("node:fs/promises").then((fs) => fs.writeFile(`${SHOTS}/export.png`, png));
+  assert.deepEqual(JSON.parse(await save(/^JSON/)), await api("funnels/unmonitored/report", range));
+  for (const [shot, name] of [["funnel", /^PNG of Unmonitored/], ["trend", /^PNG of conversion per day/]]) {
+    const png = await save(name);
+    assert.equal(png.subarray(1, 4).toString(), "PNG");
+    assert.ok(await colors(page, png) > 50, `${name}: the picture is of one colour`);
+    if (SHOTS) await import("node:fs/promises").then((fs) => fs.writeFile(`${SHOTS}/export-${shot}.png`, png));
+  }
   await page.getByText("The SQL behind these numbers").click();
   const { sql } = await api("funnels/unmonitored/sql", range);
   assert.equal(await page.locator(".sql pre").textContent(), sql);
@@ -263,7 +366,8 @@ for (const theme of ["light", "dark"]) {
   }
 }
 
-for (const width of [320, 360]) {
+// 680 px is what a window of 1360 px has left at 200 %.
+for (const width of [320, 360, 680]) {
   test(`no sideways scroll at ${width} px`, async () => {
     for (const patch of [{ funnel: "both" }, { funnel: "unmonitored", by: "device_family" }, { funnel: "unmonitored", level: "4" }]) {
       const page = await open(patch, { viewport: { width, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
@@ -319,6 +423,52 @@ test("a server that asks for a token gets one from the form", async () => {
   assert.ok(asked > 0);
   assert.equal(await page.evaluate(() => localStorage.length), 0);
   await page.context().close();
+});
+
+test("what the numbers rest on is said: how old they are, and whether the ledger closes", async () => {
+  const page = await open({ funnel: "chat_lifecycle" });
+  assert.equal(await page.locator("#stale").isVisible(), status.is_stale);
+  if (status.is_stale) assert.match(await page.locator("#stale").textContent(), /No newer events for \d+/);
+  const { rows } = await api("queries/ledger_summary");
+  assert.ok(rows.length > 0 && rows.every((row) => row.closes));
+  assert.match(await page.locator(".facts").textContent(), /closes: every offset read has one fate/);
+  await clean(page);
+});
+
+test("the page is small", async () => {
+  const page = await open({ funnel: "both" });
+  const sizes = await page.evaluate(() => ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type))
+    .filter((entry) => !entry.name.includes("/api/")).map((entry) => entry.encodedBodySize));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(sizes.length > 10 && sizes.every((size) => size > 0), `${sizes}`);
+  assert.ok(total <= 100_000, `${total} bytes`);
+  await clean(page);
+});
+
+test("nothing moves for those who asked for that", async () => {
+  for (const [reducedMotion, moving] of [["no-preference", true], ["reduce", false]]) {
+    const page = await open(null, { reducedMotion });
+    let release;
+    await page.route("**/report?**", async (route) => { await new Promise((resolve) => { release = resolve; }); await route.continue().catch(() => {}); });
+    await page.goto(address_of({ funnel: "chat_lifecycle" }));
+    await page.locator(".skeleton").first().waitFor();
+    assert.equal(await page.evaluate(() => document.getAnimations().length > 0), moving, reducedMotion);
+    release?.();
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    await page.context().close();
+  }
+});
+
+test("a printed page has the numbers and no controls", async () => {
+  const page = await open({ funnel: "both", theme: "dark", compare: "previous" });
+  await page.emulateMedia({ media: "print" });
+  for (const gone of [".controls", ".top-tools", ".tools", ".switch"]) {
+    for (const node of await page.locator(gone).all()) assert.ok(!(await node.isVisible()), gone);
+  }
+  assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(255, 255, 255)");
+  assert.ok(await page.locator(".step").first().isVisible());
+  await shoot(page, "print");
+  await clean(page);
 });
 
 test("a slow answer can be cancelled, and asked for again", async () => {

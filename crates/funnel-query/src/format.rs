@@ -25,6 +25,8 @@ pub const TIMESTAMP_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 pub enum RowFormat {
     /// Comma-separated values with a header line (RFC 4180); lists and structs as JSON.
     Csv,
+    /// The same for spreadsheets: a text that they would take for a formula begins with an apostrophe.
+    CsvSafe,
     /// One array of objects.
     Json,
     /// One object a line.
@@ -39,6 +41,8 @@ pub enum RowFormat {
 pub struct RowWriter<W: Write + Send> {
     prepare: Prepare,
     encoder: Encoder<W>,
+    /// Must texts not be formulas?
+    is_safe: bool,
 }
 
 enum Encoder<W: Write + Send> {
@@ -66,13 +70,13 @@ impl<W: Write + Send> RowWriter<W> {
         let prepare = Prepare::new(
             schema,
             match format {
-                RowFormat::Csv => Nested::AsJsonText,
+                RowFormat::Csv | RowFormat::CsvSafe => Nested::AsJsonText,
                 RowFormat::Json | RowFormat::Ndjson | RowFormat::Arrow => Nested::Keep,
                 RowFormat::Parquet => Nested::KeepForParquet,
             },
         );
         let encoder = match format {
-            RowFormat::Csv => {
+            RowFormat::Csv | RowFormat::CsvSafe => {
                 let mut writer = csv::WriterBuilder::new()
                     .with_timestamp_tz_format(TIMESTAMP_FORMAT.to_owned())
                     .build(target);
@@ -93,7 +97,11 @@ impl<W: Write + Send> RowWriter<W> {
                 Encoder::Arrow(Box::new(StreamWriter::try_new(target, prepare.schema())?))
             }
         };
-        Ok(Self { prepare, encoder })
+        Ok(Self {
+            prepare,
+            encoder,
+            is_safe: format == RowFormat::CsvSafe,
+        })
     }
 
     /// Writes the rows of a batch.
@@ -101,7 +109,10 @@ impl<W: Write + Send> RowWriter<W> {
     /// # Errors
     /// When the target fails, or a value cannot be shown.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        let batch = self.prepare.apply(batch)?;
+        let mut batch = self.prepare.apply(batch)?;
+        if self.is_safe {
+            batch = prepare::without_formulas(&batch)?;
+        }
         match &mut self.encoder {
             Encoder::Csv(writer) => writer.write(&batch),
             Encoder::Json(writer) => writer.write(&batch),
@@ -142,4 +153,34 @@ fn json_options() -> json::WriterBuilder {
 
 fn of_parquet(error: ParquetError) -> ArrowError {
     ArrowError::from(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_safe_csv_is_a_formula_and_numbers_stay() {
+        let texts = ["=1+1", "+1", "-1", "@a", "\tb", "a=b", ""];
+        let rows = RecordBatch::try_from_iter([
+            ("text", Arc::new(StringArray::from(texts.to_vec())) as _),
+            (
+                "number",
+                Arc::new(Int64Array::from_iter_values((-7..0).rev())) as _,
+            ),
+        ]);
+        let rows = rows.unwrap();
+        let written = |format| {
+            let mut writer = RowWriter::new(Vec::new(), format, &rows.schema()).unwrap();
+            writer.write(&rows).unwrap();
+            String::from_utf8(writer.finish().unwrap()).unwrap()
+        };
+        let safe = "text,number\n'=1+1,-1\n'+1,-2\n'-1,-3\n'@a,-4\n'\tb,-5\na=b,-6\n,-7\n";
+        assert_eq!(written(RowFormat::CsvSafe), safe);
+        assert_eq!(written(RowFormat::Csv), safe.replace('\'', ""));
+    }
 }

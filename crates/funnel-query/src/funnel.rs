@@ -18,6 +18,7 @@ mod passage;
 pub(crate) mod projection;
 pub(crate) mod tabular;
 pub(crate) mod times;
+pub(crate) mod top;
 
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};

@@ -9,11 +9,13 @@
 //! | [`explain`] | why one unit went as far as it did |
 //! | [`reconcile`] | one class for each row read |
 //! | [`report`] | one funnel over a range of days |
+//! | [`days`] | where the days of a time zone begin |
 //! | [`format`](mod@format) | rows as CSV, JSON, Parquet, Arrow |
 //! | [`named`] | `queries/*.sql` with bound parameters |
 //! | `table_function` | a report as a table of SQL |
 //! | [`publish`] | the marts of closed days |
 
+pub mod days;
 pub mod enrich;
 pub mod error;
 pub mod explain;

@@ -23,7 +23,7 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 14] = shipped![
+const SHIPPED: [(&str, &str); 15] = shipped![
     "abandonment",
     "attribution_models",
     "authentication",
@@ -33,6 +33,7 @@ const SHIPPED: [(&str, &str); 14] = shipped![
     "chat_endings",
     "completeness",
     "conversions",
+    "ledger_summary",
     "metrics",
     "not_available",
     "outcomes",

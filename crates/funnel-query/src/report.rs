@@ -1,7 +1,9 @@
 //! `funnel report`: one funnel over a range of days, with what a reader must know to trust it.
 
+mod compare;
 mod context;
 mod keys;
+mod rate;
 mod rows;
 mod tabular;
 
@@ -9,6 +11,7 @@ use arrow::array::{RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, NaiveDate, Utc};
 
+pub use self::compare::{Comparison, Coverage, Period, comparison};
 pub(crate) use self::context::accounts;
 pub use self::context::availability;
 pub use self::keys::unit_report;
@@ -32,6 +35,9 @@ pub struct ReportRequest {
     pub account: Option<String>,
     /// Dimension columns; each combination of values is counted on its own and never summed.
     pub by: Vec<String>,
+    /// How many values of each breakdown stay apart: those with the most units. The others are one
+    /// group, `(other)`, and values are texts. `None`: all stay apart.
+    pub top: Option<usize>,
     /// SQL predicate over the rows of the projection.
     pub where_sql: Option<String>,
     pub unit: Option<Unit>,
@@ -53,6 +59,7 @@ impl ReportRequest {
             to,
             account: None,
             by: Vec::new(),
+            top: None,
             where_sql: None,
             unit: None,
             mode: None,
@@ -66,8 +73,9 @@ impl ReportRequest {
 
 impl ReportRequest {
     /// The options that [`set`](Self::set) knows.
-    pub const OPTIONS: [&str; 8] = [
+    pub const OPTIONS: [&str; 9] = [
         "account",
+        "top",
         "where",
         "unit",
         "mode",
@@ -76,6 +84,9 @@ impl ReportRequest {
         "date_basis",
         "attribution",
     ];
+
+    /// More groups than this nobody reads.
+    pub const TOP_MAX: usize = 1_000;
 
     /// Sets one of [`OPTIONS`](Self::OPTIONS) from its text, as it stands on a command line, in SQL or
     /// in an address.
@@ -87,6 +98,16 @@ impl ReportRequest {
             |error: &dyn std::fmt::Display| QueryError::usage(format!("option `{name}`: {error}"));
         match name {
             "account" => self.account = Some(text.to_owned()),
+            "top" => {
+                let top = text.parse().ok();
+                let top = top.filter(|top| (1..=Self::TOP_MAX).contains(top));
+                self.top = Some(top.ok_or_else(|| {
+                    wrong(&format!(
+                        "`{text}` is no number from 1 to {}",
+                        Self::TOP_MAX
+                    ))
+                })?);
+            }
             "where" => self.where_sql = Some(text.to_owned()),
             "unit" => self.unit = Some(text.parse().map_err(|error| wrong(&error))?),
             "mode" => self.mode = Some(text.parse().map_err(|error| wrong(&error))?),
@@ -126,6 +147,8 @@ pub struct Header {
     pub date_basis: DateBasis,
     pub attribution: String,
     pub by: Vec<String>,
+    /// How many values of each breakdown stay apart; `None`: all.
+    pub top: Option<usize>,
     /// How far the input is complete; units that can still go on then are open. `None`: no unit is.
     pub as_of: Option<DateTime<Utc>>,
     pub completeness: Completeness,
@@ -152,8 +175,9 @@ pub struct Report {
     /// mode, date_basis, time_zone, step_index, step, title, optional, reached, previous,
     /// dropped, rate_from_previous, rate_from_first, skipped, required,
     /// p50_seconds_to_next, p90_seconds_to_next, p99_seconds_to_next, open, then of the same times
-    /// mean, min, max (`…_seconds_to_next`) and a histogram (histogram_from, histogram_width,
-    /// histogram with the counts).
+    /// mean, min, max (`…_seconds_to_next`), a histogram (`histogram_edges`, histogram with the
+    /// counts between them), the bounds of both rates (`…_low`, `…_high`), and how long it was
+    /// since the first step (`p50_seconds_from_first`, `p90_seconds_from_first`).
     pub rows: RecordBatch,
     /// What became of the offers of these days, by the columns of the named query `outcomes`.
     pub outcomes: RecordBatch,
@@ -262,6 +286,7 @@ impl ReportRequest {
             mode: self.mode.unwrap_or(self.funnel.mode),
             window: self.window.unwrap_or_else(|| self.funnel.windows.of(unit)),
             by: &self.by,
+            top: self.top,
             where_sql: self.where_sql.as_deref(),
         }
     }
@@ -292,6 +317,7 @@ fn laid_out(
         date_basis: request.date_basis,
         attribution: request.attribution.to_string(),
         by: request.by.clone(),
+        top: request.top,
         as_of: scope.as_of,
         completeness: Completeness::default(),
     };
@@ -327,9 +353,13 @@ pub async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Resu
 }
 
 #[cfg(test)]
+mod compared;
+#[cfg(test)]
 mod dimensions;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod largest;
 #[cfg(test)]
 mod open;
 #[cfg(test)]

@@ -29,7 +29,7 @@ const USAGE: &str = "funnel takes a name, the first and the last day, and option
     named_struct('breakdown', 'device_family'))";
 
 const OPTIONS: &str =
-    "breakdown, account, unit, mode, window, timezone, where, date_basis, attribution";
+    "breakdown, top, account, unit, mode, window, timezone, where, date_basis, attribution";
 
 /// Makes the function known to a session that has `events_enriched`, whose columns are `enriched`.
 pub(crate) fn register(
@@ -92,7 +92,10 @@ impl TableFunctionImpl for FunnelFunction {
                      `DESCRIBE events_enriched` lists them"
                 )
             })?;
-            types.push(field.data_type().clone());
+            types.push(match request.top {
+                Some(_) => DataType::Utf8,
+                None => field.data_type().clone(),
+            });
         }
         let session = self.0.session(args.session())?;
         let schema =

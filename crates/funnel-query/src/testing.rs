@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::json::ReaderBuilder;
 use chrono::{DateTime, Utc};
 use datafusion::datasource::MemTable;
@@ -81,6 +81,10 @@ pub(crate) async fn session_at(rows: &[Value], as_of: Option<DateTime<Utc>>) -> 
         .ctx()
         .register_table("rejects", Arc::new(rejects))
         .unwrap();
+    session
+        .ctx()
+        .register_table("ledger", Arc::new(ledger(&[])))
+        .unwrap();
     crate::table_function::register(
         session.ctx(),
         batch.schema(),
@@ -94,16 +98,60 @@ pub(crate) async fn session_at(rows: &[Value], as_of: Option<DateTime<Utc>>) -> 
     session
 }
 
+/// A ledger of these entries, with the columns that somebody here reads; counts are zero unless given.
+pub(crate) fn ledger(entries: &[Value]) -> MemTable {
+    const TEXTS: [&str; 3] = ["kind", "kafka_topic", "topic_uuid"];
+    const COUNTS: [&str; 8] = [
+        "from_offset",
+        "to_offset",
+        "accepted",
+        "rejected",
+        "duplicate",
+        "empty",
+        "tombstone",
+        "holes",
+    ];
+    const TIMES: [&str; 2] = ["max_kafka_timestamp", "max_event_time"];
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let texts = TEXTS.map(|name| Field::new(name, DataType::Utf8, false));
+    let counts = COUNTS.map(|name| Field::new(name, DataType::Int64, false));
+    let times = TIMES.map(|name| Field::new(name, micros.clone(), true));
+    let partition = Field::new("kafka_partition", DataType::Int32, false);
+    let fields = texts
+        .into_iter()
+        .chain([partition])
+        .chain(counts)
+        .chain(times);
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let rows: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            let mut row = json!({"kind": "data", "kafka_topic": "t", "topic_uuid": "u", "kafka_partition": 0});
+            COUNTS.iter().for_each(|name| row[*name] = json!(0));
+            for (key, value) in entry.as_object().into_iter().flatten() {
+                row[key] = value.clone();
+            }
+            row
+        })
+        .collect();
+    let batch = decoded(&schema, &rows);
+    MemTable::try_new(schema, vec![vec![batch]]).unwrap()
+}
+
 fn batch(rows: &[Value]) -> RecordBatch {
     let schema = nullable(&enriched_schema(&funnel_events::events_schema()));
-    let mut decoder = ReaderBuilder::new(Arc::clone(&schema))
+    decoded(&schema, rows)
+}
+
+fn decoded(schema: &SchemaRef, rows: &[Value]) -> RecordBatch {
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema))
         .build_decoder()
         .unwrap();
     decoder.serialize(rows).unwrap();
     decoder
         .flush()
         .unwrap()
-        .unwrap_or_else(|| RecordBatch::new_empty(schema))
+        .unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema)))
 }
 
 /// Rows written by hand say only what the test is about.

@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub access: Access,
     /// How old an answer may be: the lake is looked at again after this time.
     pub refresh: Duration,
+    /// Data that ends longer ago than this is called stale.
+    pub stale_after: Duration,
     /// What queries may take.
     pub limits: Limits,
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod asked;
+mod comparison;
 mod extract;
 mod funnels;
 mod page;
@@ -98,6 +99,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(status::status))
         .routes(routes!(funnels::list))
         .routes(routes!(funnels::report))
+        .routes(routes!(comparison::comparison))
         .routes(routes!(funnels::availability))
         .routes(routes!(funnels::sql))
         .routes(routes!(people::keys))

@@ -24,6 +24,13 @@ pub(crate) enum Format {
     Parquet,
 }
 
+/// What a period is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compare {
+    /// As many days just before
+    Previous,
+}
+
 /// Where the answer goes, and in which form.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OutputArgs {
@@ -86,6 +93,7 @@ Examples:
   funnel report --file signup.toml --table t=events.parquet --by browser --window '7 days'
   funnel report monitored --from 2024-03-04 --to 2024-03-04 --reconcile --format json
   funnel report monitored --from 2024-03-04 --to 2024-03-04 --per-key -o sessions.parquet
+  funnel report monitored --from 2024-03-11 --to 2024-03-17 --compare previous
 
 A definition with a [source] runs over any table and needs no lake; docs/funnels.md explains both kinds.
 Shipped funnels: monitored, unmonitored, impression_to_chat, chat_lifecycle.
@@ -101,6 +109,18 @@ pub(crate) struct ReportArgs {
     /// Break down by this column; may be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(crate) by: Vec<String>,
+    /// Keep apart so many values of each --by, those with the most units; all others are one group, (other)
+    #[arg(
+        long, value_name = "N", requires = "by", conflicts_with = "table",
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
+    pub(crate) top: Option<u16>,
+    /// Put beside the funnel what it was in the period of as many days before, and what has changed since
+    #[arg(
+        long, value_name = "PERIOD",
+        conflicts_with_all = ["table", "by", "per_key", "availability", "reconcile"]
+    )]
+    pub(crate) compare: Option<Compare>,
     /// One row per unit or key with its level, state, reason, step times and event ids
     #[arg(long, conflicts_with_all = ["availability", "reconcile"])]
     pub(crate) per_key: bool,

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use funnel_query::QuerySession;
 use funnel_query::named;
 use funnel_query::reconcile::{Reconciliation, reconcile as reconcile_rows};
-use funnel_query::report::{Header, Report, ReportRequest, availability, report, unit_report};
+use funnel_query::report::{
+    Header, Report, ReportRequest, availability, comparison, report, unit_report,
+};
 
 use super::context::Context;
 use super::question;
@@ -34,6 +36,16 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     let session = question::session(context, &args.question).await?;
     if args.per_key {
         let rows = unit_report(&session, &request).await?;
+        output.batches(&rows.schema(), &[rows])?;
+        return Ok(Exit::Done);
+    }
+    if args.compare.is_some() {
+        let found = comparison(&session, &request).await?;
+        output::note(&format!("{}: {}", found.header.funnel, found.text));
+        let rows = match for_people {
+            true => people::compared(&found.rows)?,
+            false => found.rows,
+        };
         output.batches(&rows.schema(), &[rows])?;
         return Ok(Exit::Done);
     }
@@ -74,6 +86,7 @@ fn request(args: &ReportArgs) -> Result<ReportRequest> {
     };
     let mut request = question::request(&args.question, args.funnel.as_deref(), from, to)?;
     request.by.clone_from(&args.by);
+    request.top = args.top.map(usize::from);
     Ok(request)
 }
 

@@ -103,6 +103,9 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
         refresh: settings
             .span("serve.refresh")
             .unwrap_or(Duration::from_secs(10)),
+        stale_after: settings
+            .span("serve.stale_after")
+            .unwrap_or(Duration::from_secs(24 * 3_600)),
         limits: Limits {
             queries: count("serve.queries").unwrap_or(defaults.queries),
             time: settings.span("serve.query_time").unwrap_or(defaults.time),

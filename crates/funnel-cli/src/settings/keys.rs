@@ -185,6 +185,7 @@ pub(crate) const KEYS: &[Key] = &[
         "\"/etc/funnel/tls/server.key\"",
     ),
     key("serve.refresh", Kind::Span, Some("10s"), "\"10s\""),
+    key("serve.stale_after", Kind::Span, Some("24h"), "\"24h\""),
     key("serve.queries", Kind::Count, Some("4"), "4"),
     key("serve.query_time", Kind::Span, Some("60s"), "\"60s\""),
     key(

@@ -1,14 +1,20 @@
 //! Columns as the formats can show them: one time zone, plain values, nested ones as JSON text.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::array::{
+    ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
 use super::TIMESTAMP_FORMAT;
+
+/// What a formula of a spreadsheet can begin with.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// What becomes of lists, structs and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,33 @@ impl Column {
             Self::JsonText(field) => json_text(field, array),
         }
     }
+}
+
+/// Texts that a spreadsheet would run are marked as texts.
+pub(super) fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let harmless = |array: &ArrayRef| -> Result<ArrayRef, ArrowError> {
+        if !matches!(
+            array.data_type(),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+        ) {
+            return Ok(Arc::clone(array));
+        }
+        let texts = cast(array, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>().iter();
+        let texts: StringArray = texts
+            .map(|text| {
+                text.map(|text| match text.starts_with(FORMULA) {
+                    true => Cow::Owned(format!("'{text}")),
+                    false => Cow::Borrowed(text),
+                })
+            })
+            .collect();
+        cast(&texts, array.data_type())
+    };
+    let columns = batch.columns().iter().map(harmless);
+    let columns = columns.collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
 }
 
 fn json_text(field: &FieldRef, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {

@@ -32,6 +32,8 @@ pub(crate) struct StepCounts {
     pub(crate) required: i64,
     /// Seconds to the next step that the unit needed, ascending once finished.
     pub(crate) times: Times,
+    /// Seconds since the first step of those that reached both.
+    pub(crate) from_first: Times,
 }
 
 /// Counts per breakdown value, in the order of the values, NULL last.
@@ -138,6 +140,7 @@ impl<'a> Counter<'a> {
 fn settle(steps: &mut [StepCounts]) -> Result<()> {
     for (index, step) in steps.iter_mut().enumerate() {
         step.times.finish();
+        step.from_first.finish();
         step.passage.check(index)?;
     }
     Ok(())
@@ -249,19 +252,28 @@ fn count(steps: &[StepRules], mode: Mode, unit: &UnitSteps, counts: &mut [StepCo
         let eligible = step.optional || required;
         counts.skipped += i64::from(eligible && !reached && later && !unit.seen[index]);
         let next = (index + 1..steps.len()).find(|next| unit.required[*next]);
-        if let (Some(from), Some(to)) = (unit.times[index], next.and_then(|next| unit.times[next]))
-            && to >= from
-        {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "spans of time stay below 2^53 µs"
-            )]
-            counts.times.push((to - from) as f64 / 1_000_000.0);
+        let to_next = seconds(unit.times[index], next.and_then(|next| unit.times[next]));
+        to_next.into_iter().for_each(|span| counts.times.push(span));
+        if index > 0 && reached && unit.reached[0] {
+            let from_first = seconds(unit.times[0], unit.times[index]);
+            from_first
+                .into_iter()
+                .for_each(|span| counts.from_first.push(span));
         }
         if required {
             previous = reached;
         }
     }
+}
+
+/// From one time to a later one.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "spans of time stay below 2^53 µs"
+)]
+fn seconds(from: Option<i64>, to: Option<i64>) -> Option<f64> {
+    let (from, to) = from.zip(to).filter(|(from, to)| to >= from)?;
+    Some((to - from) as f64 / 1_000_000.0)
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {

@@ -22,6 +22,7 @@ use super::counts::{Counter, Counts};
 use super::definition::FunnelDefinition;
 use super::options::{Mode, Unit, Window};
 use super::projection::{self, AFTER_INTERACTIVE, Scope, UNIT_KEY};
+use super::top::{self, Kept};
 use crate::error::{QueryError, Result};
 
 /// A funnel question with every choice made.
@@ -32,6 +33,8 @@ pub(crate) struct Question<'a> {
     pub(crate) mode: Mode,
     pub(crate) window: Window,
     pub(crate) by: &'a [String],
+    /// How many values of each breakdown stay apart; `None`: all.
+    pub(crate) top: Option<usize>,
     pub(crate) where_sql: Option<&'a str>,
 }
 
@@ -54,7 +57,8 @@ pub(crate) async fn execute(
 ) -> Result<Counts> {
     let parsed = Parsed::new(ctx, question).await?;
     let rows = projection::project(ctx, scope, question.unit, &parsed.wanted).await?;
-    count(ctx, scope, rows, question, parsed).await
+    let kept = top::kept(ctx, scope, &rows, question, &parsed).await?;
+    count(ctx, scope, rows, question, kept.as_ref(), &parsed).await
 }
 
 /// For each of several questions about the same rows and unit, which are then projected once: its
@@ -76,7 +80,8 @@ pub(crate) async fn units_of_all(
     let rows = projection::project(ctx, scope, unit, &wanted).await?;
     let mut units = Vec::with_capacity(questions.len());
     for (question, parsed) in questions.iter().zip(&parsed) {
-        let found = units_of(ctx, scope, rows.clone(), question, parsed)?
+        let kept = top::kept(ctx, scope, &rows, question, parsed).await?;
+        let found = units_of(ctx, scope, rows.clone(), question, kept.as_ref(), parsed)?
             .collect()
             .await;
         units.push(found.map_err(|source| QueryError::query("could not run the funnel", source))?);
@@ -166,10 +171,11 @@ fn units_of(
     scope: &Scope,
     rows: DataFrame,
     question: &Question<'_>,
+    kept: Option<&Kept>,
     parsed: &Parsed,
 ) -> Result<DataFrame> {
     let failed = |source| QueryError::query("could not plan the funnel", source);
-    let rows = counted(rows, question, &parsed.filters).map_err(failed)?;
+    let rows = counted(rows, question, kept, &parsed.filters).map_err(failed)?;
     let matcher = Matcher {
         ctx,
         mode: question.mode,
@@ -179,14 +185,16 @@ fn units_of(
     chain::per_unit(&matcher, rows, &parsed.steps, question.by.len()).map_err(failed)
 }
 
-async fn count(
+/// Counts `rows`; of the breakdowns the values in `kept` stay apart.
+pub(super) async fn count(
     ctx: &SessionContext,
     scope: &Scope,
     rows: DataFrame,
     question: &Question<'_>,
-    parsed: Parsed,
+    kept: Option<&Kept>,
+    parsed: &Parsed,
 ) -> Result<Counts> {
-    let units = units_of(ctx, scope, rows, question, &parsed)?;
+    let units = units_of(ctx, scope, rows, question, kept, parsed)?;
     let failed = |source| QueryError::query("could not run the funnel", source);
     let types: Vec<_> = (0..question.by.len())
         .map(|index| units.schema().field(index).data_type().clone())
@@ -206,12 +214,13 @@ async fn count(
 pub(crate) fn counted(
     mut rows: DataFrame,
     question: &Question<'_>,
+    kept: Option<&Kept>,
     filters: &[Expr],
 ) -> PlanResult<DataFrame> {
     for filter in filters {
         rows = restrict(rows, filter.clone())?;
     }
-    break_down(rows, question.by).and_then(projection::facts)
+    break_down(rows, question.by, kept).and_then(projection::facts)
 }
 
 impl StepRules {
@@ -319,10 +328,15 @@ fn restrict(rows: DataFrame, filter: Expr) -> PlanResult<DataFrame> {
 }
 
 /// Adds `by_0`, `by_1`, … with the breakdown values of each row.
-fn break_down(rows: DataFrame, by: &[String]) -> PlanResult<DataFrame> {
+fn break_down(rows: DataFrame, by: &[String], kept: Option<&Kept>) -> PlanResult<DataFrame> {
     let mut rows = rows;
     for (index, column) in by.iter().enumerate() {
-        rows = rows.with_column(&by_name(index), projection::dimension(column)?)?;
+        let value = projection::dimension(column)?;
+        let value = match kept.and_then(|kept| kept.get(index)) {
+            Some(kept) => top::value(value, kept)?,
+            None => value,
+        };
+        rows = rows.with_column(&by_name(index), value)?;
     }
     for index in 0..by.len() {
         rows = spread(rows, index)?;

@@ -4,13 +4,11 @@
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Times(Vec<f64>);
 
-/// How many values lie in each of several equally wide ranges.
+/// How many values lie in each of several ranges.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Histogram {
-    /// Where the first range begins.
-    pub(crate) from: f64,
-    /// Zero where all values are the same.
-    pub(crate) width: f64,
+    /// Where each range begins, and where the last one ends.
+    pub(crate) edges: Vec<f64>,
     pub(crate) counts: Vec<i64>,
 }
 
@@ -45,30 +43,36 @@ impl Times {
         (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / as_float(self.0.len()))
     }
 
-    /// The cube root of the number of values, rounded up, is the number of ranges; 60 at most.
+    /// The cube root of the number of values, rounded up, is the number of ranges; 60 at most. They are
+    /// equally wide on the scale of `ln(1 + t)`: seconds and days can stand in one picture, and zero, too.
     pub(crate) fn histogram(&self) -> Option<Histogram> {
         let (from, to) = (self.min()?, self.max()?);
         let ranges = (1..60)
             .find(|ranges: &usize| ranges.pow(3) >= self.0.len())
             .unwrap_or(60);
-        let width = (to - from) / as_float(ranges);
+        let (low, high) = (from.ln_1p(), to.ln_1p());
+        let width = (high - low) / as_float(ranges);
         if width <= 0.0 {
-            let counts = vec![i64::try_from(self.0.len()).unwrap_or(i64::MAX)];
             return Some(Histogram {
-                from,
-                width: 0.0,
-                counts,
+                edges: vec![from, to],
+                counts: vec![i64::try_from(self.0.len()).unwrap_or(i64::MAX)],
             });
         }
+        let edge = |range: usize| match range {
+            0 => from,
+            last if last == ranges => to,
+            range => (low + width * as_float(range)).exp_m1(),
+        };
+        let edges: Vec<f64> = (0..=ranges).map(edge).collect();
         let mut counts = vec![0; ranges];
+        let mut range = 0;
         for value in &self.0 {
-            counts[whole((value - from) / width).min(ranges - 1)] += 1;
+            while range + 1 < ranges && *value >= edges[range + 1] {
+                range += 1;
+            }
+            counts[range] += 1;
         }
-        Some(Histogram {
-            from,
-            width,
-            counts,
-        })
+        Some(Histogram { edges, counts })
     }
 }
 
@@ -103,13 +107,17 @@ mod tests {
     fn a_histogram_has_the_cube_root_of_the_values_as_ranges_and_holds_all_of_them() {
         let nine: Vec<f64> = (0..9).map(f64::from).collect();
         let histogram = times(&nine).histogram().unwrap();
-        assert_eq!(histogram.counts, [3, 3, 3]);
-        assert!((histogram.width - 8.0 / 3.0).abs() < 1e-12);
-        assert_eq!(times(&[5.0; 9]).histogram().unwrap().counts, [9]);
+        // 1 + t grows by the cube root of 9 from edge to edge.
+        for (edge, wanted) in histogram.edges.iter().zip([0.0, 1.080_084, 3.326_749, 8.0]) {
+            assert!((edge - wanted).abs() < 1e-6, "{:?}", histogram.edges);
+        }
+        assert_eq!(histogram.counts, [2, 2, 5]);
+        let same = times(&[5.0; 9]).histogram().unwrap();
+        assert_eq!((same.edges, same.counts), (vec![5.0, 5.0], vec![9]));
         assert_eq!(times(&[]).histogram(), None);
         let many: Vec<f64> = (0..300_000).map(f64::from).collect();
         let histogram = times(&many).histogram().unwrap();
-        assert_eq!(histogram.counts.len(), 60);
+        assert_eq!((histogram.counts.len(), histogram.edges.len()), (60, 61));
         assert_eq!(histogram.counts.iter().sum::<i64>(), 300_000);
     }
 

@@ -102,6 +102,64 @@ fn every_query_is_found_by_its_file_name_and_explains_itself() {
 }
 
 #[tokio::test]
+async fn a_ledger_closes_where_ranges_follow_each_other_and_fates_add_up() {
+    let session = session(&[]).await;
+    let entry = |partition: i32, from: i64, to: i64, accepted: i64| json!({"kafka_partition": partition, "from_offset": from, "to_offset": to, "accepted": accepted});
+    let mut gap = entry(0, 10, 15, 0);
+    gap["kind"] = json!("gap");
+    let mut refused = entry(0, 15, 20, 3);
+    refused["rejected"] = json!(2);
+    let entries = [
+        entry(0, 0, 10, 10),
+        gap,
+        refused,
+        // An offset without a fate; a range that nobody read; the same offsets twice.
+        entry(1, 0, 10, 9),
+        entry(2, 0, 10, 10),
+        entry(2, 11, 20, 9),
+        entry(3, 0, 10, 10),
+        entry(3, 9, 12, 3),
+    ];
+    session.ctx().deregister_table("ledger").unwrap();
+    let ledger = crate::testing::ledger(&entries);
+    session
+        .ctx()
+        .register_table("ledger", std::sync::Arc::new(ledger))
+        .unwrap();
+    let found = run(&session, "ledger_summary", &BTreeMap::new())
+        .await
+        .unwrap();
+    let mut lines = Vec::new();
+    for batch in &found {
+        let text = |name: &str| {
+            let values = batch.column_by_name(name).unwrap();
+            arrow::compute::cast(values, &DataType::Utf8).unwrap()
+        };
+        let columns = [
+            "kafka_partition",
+            "to_offset",
+            "accepted",
+            "gap_offsets",
+            "closes",
+        ]
+        .map(text);
+        for row in 0..batch.num_rows() {
+            lines.push(columns.each_ref().map(|column| {
+                use arrow::array::AsArray;
+                column.as_string::<i32>().value(row).to_owned()
+            }));
+        }
+    }
+    let wanted = [
+        ["0", "20", "13", "5", "true"],
+        ["1", "10", "9", "0", "false"],
+        ["2", "20", "19", "0", "false"],
+        ["3", "12", "13", "0", "false"],
+    ];
+    assert_eq!(lines, wanted);
+}
+
+#[tokio::test]
 async fn text_of_a_parameter_never_becomes_sql() {
     let session = session(&[row("session_started", Some("s"), 0, json!({}))]).await;
     let query = find("metrics").unwrap();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use funnel_lake::LedgerEntry;
+
+use crate::days::ends_at;
 
 /// How long after its midnight a day closes unless the configuration says otherwise: 6 h for
 /// sessions that began before, 6 h for events that come late.
@@ -16,17 +18,7 @@ const FILE_TOPIC: &str = "file:";
 
 /// The instant at which `day` of an account in `zone` closes.
 pub fn closes_at(day: NaiveDate, zone: Tz, close_after: Duration) -> Option<DateTime<Utc>> {
-    let midnight = day.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN);
-    let local = match zone.from_local_datetime(&midnight) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time,
-        // Where clocks jump over midnight, the day begins when they land.
-        LocalResult::None => zone
-            .from_local_datetime(&(midnight + chrono::TimeDelta::hours(1)))
-            .earliest()?,
-    };
-    local
-        .to_utc()
-        .checked_add_signed(chrono::TimeDelta::from_std(close_after).ok()?)
+    ends_at(day, zone)?.checked_add_signed(chrono::TimeDelta::from_std(close_after).ok()?)
 }
 
 /// The latest time seen in each partition that is read from Kafka. Of a topic that was made anew

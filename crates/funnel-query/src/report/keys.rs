@@ -15,6 +15,7 @@ use crate::explain::judge::{Decision, Judgement};
 use crate::explain::timeline::{self, Timeline, TimelineRow, UnitRows};
 use crate::funnel::execution::{self, Parsed};
 use crate::funnel::projection::{self, Scope};
+use crate::funnel::top;
 use funnel_match::classify::Class;
 
 /// How far one unit got.
@@ -42,7 +43,8 @@ pub async fn unit_report(session: &QuerySession, request: &ReportRequest) -> Res
     let parsed = Parsed::new(session.ctx(), &question).await?;
     let rules = timeline::rules(&question, &parsed, as_of)?;
     let rows = projection::project(session.ctx(), &scope, question.unit, &parsed.wanted).await?;
-    let rows = execution::counted(rows, &question, &parsed.filters)
+    let kept = top::kept(session.ctx(), &scope, &rows, &question, &parsed).await?;
+    let rows = execution::counted(rows, &question, kept.as_ref(), &parsed.filters)
         .and_then(|rows| Timeline::of(rows, &parsed.steps, &[], question.by.len()));
     let rows = rows.map_err(|source| QueryError::query("could not plan the funnel", source))?;
     let steps = parsed.steps.len();

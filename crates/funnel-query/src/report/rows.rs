@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, Int64Builder, ListBuilder,
-    RecordBatch, StringArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, Float64Builder, Int32Array, Int64Array, Int64Builder,
+    ListBuilder, RecordBatch, StringArray, UInt64Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 
 use super::Header;
+use super::rate::{Interval, rate, wilson};
 use crate::funnel::counts::{Counts, StepCounts};
 use crate::funnel::times::Times;
 use crate::funnel::{FunnelDefinition, Step};
@@ -85,6 +86,18 @@ pub(super) fn long(
     if detail == Detail::Full {
         columns.counts("open", &rows, |row| row.lost(row.counts.passage.open));
         columns.spread(&rows, |row| &row.counts.times);
+        columns.interval("rate_from_previous", &rows, |row| {
+            wilson(row.counts.reached, row.previous()?)
+        });
+        columns.interval("rate_from_first", &rows, |row| {
+            // The first step is all of itself, whatever chance does.
+            wilson(row.counts.reached, row.previous().and(Some(row.first))?)
+        });
+        for (name, fraction) in [("p50", 0.5), ("p90", 0.9)] {
+            columns.numbers(&format!("{name}_seconds_from_first"), &rows, |row| {
+                row.counts.from_first.percentile(fraction)
+            });
+        }
     }
     columns.finish()
 }
@@ -117,11 +130,6 @@ impl Row<'_> {
             self.counts.required
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(super) fn rate(part: i64, whole: i64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Columns of the answer, in order.
@@ -165,12 +173,14 @@ impl Columns {
         self.numbers("min_seconds_to_next", rows, |row| of(row).min());
         self.numbers("max_seconds_to_next", rows, |row| of(row).max());
         let histograms: Vec<_> = rows.iter().map(|row| of(row).histogram()).collect();
-        self.numbers("histogram_from", &histograms, |found| {
-            Some(found.as_ref()?.from)
-        });
-        self.numbers("histogram_width", &histograms, |found| {
-            Some(found.as_ref()?.width)
-        });
+        let mut edges = ListBuilder::new(Float64Builder::new());
+        for found in &histograms {
+            let values = found
+                .as_ref()
+                .map(|found| found.edges.iter().copied().map(Some));
+            edges.append_option(values);
+        }
+        self.push("histogram_edges", Arc::new(edges.finish()));
         let mut counts = ListBuilder::new(Int64Builder::new());
         for found in &histograms {
             let values = found
@@ -179,6 +189,17 @@ impl Columns {
             counts.append_option(values);
         }
         self.push("histogram", Arc::new(counts.finish()));
+    }
+
+    /// The bounds of the rate in column `name`.
+    pub(super) fn interval<R>(
+        &mut self,
+        name: &str,
+        rows: &[R],
+        of: impl Fn(&R) -> Option<Interval>,
+    ) {
+        self.numbers(&format!("{name}_low"), rows, |row| Some(of(row)?.low));
+        self.numbers(&format!("{name}_high"), rows, |row| Some(of(row)?.high));
     }
 
     pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {

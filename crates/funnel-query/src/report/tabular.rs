@@ -11,7 +11,8 @@ use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use funnel_match::State;
 
-use super::rows::{Columns, rate};
+use super::rate::{rate, wilson};
+use super::rows::Columns;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::TableFunnel;
@@ -24,8 +25,8 @@ pub struct TableReport {
     /// their expressions; with a period `period`, its first day; then funnel, mode, `step_index`,
     /// step, title, optional, reached, previous, dropped, open, excluded, skipped,
     /// `rate_from_previous`, `rate_from_first`, `drop_reasons`, and of the times to the next step, in seconds or in the unit of an
-    /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_from`,
-    /// `histogram_width`, `histogram` with the counts).
+    /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_edges`,
+    /// `histogram` with the counts between them). Last the bounds of both rates (`…_low`, `…_high`).
     pub rows: RecordBatch,
     /// One row per key or, where those are counted, per attempt: key, the breakdown, level, state,
     /// reason, `exclusion`, `excluded_by`, `step_times`, `event_ids`.
@@ -127,6 +128,12 @@ fn steps(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowErro
     push_counts(&mut columns, &rows)?;
     columns.percentiles(&rows, |row| &row.tally.times);
     columns.spread(&rows, |row| &row.tally.times);
+    columns.interval("rate_from_previous", &rows, |row| {
+        wilson(row.tally.reached, row.after_first(row.tally.previous)?)
+    });
+    columns.interval("rate_from_first", &rows, |row| {
+        wilson(row.tally.reached, row.after_first(row.first)?)
+    });
     columns.finish()
 }
 

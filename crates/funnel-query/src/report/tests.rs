@@ -92,6 +92,40 @@ async fn a_click_without_impression_is_skipped_in_loose_and_lost_in_ordered() {
 }
 
 #[tokio::test]
+async fn rates_have_bounds_but_for_the_first_step_and_for_more_than_all() {
+    let mut rows = Vec::new();
+    for n in 0..20 {
+        let context = format!("c{n}");
+        rows.push(row("engagement_impression", Some("s"), n, offer(&context)));
+        if n < 5 {
+            rows.push(row("engagement_click", Some("s"), n + 30, offer(&context)));
+        }
+    }
+    let bounds = |report: &Report| {
+        ["previous_low", "previous_high", "first_low", "first_high"].map(|name| {
+            let values = report.rows.column_by_name(&format!("rate_from_{name}"));
+            let values = values.unwrap().as_primitive::<Float64Type>();
+            values
+                .iter()
+                .map(|value| value.map(|value| (value * 1e4).round()))
+                .collect::<Vec<_>>()
+        })
+    };
+    // 5 of 20: 0.1119 to 0.4687.
+    let (low, high) = (vec![None, Some(1119.0)], vec![None, Some(4687.0)]);
+    let report = ask(&rows, request(TWO_STEPS)).await;
+    assert_eq!(bounds(&report), [low.clone(), high.clone(), low, high]);
+    rows.truncate(1);
+    for n in 0..2 {
+        let context = format!("late{n}");
+        rows.push(row("engagement_click", Some("s"), n + 90, offer(&context)));
+    }
+    let report = ask(&rows, request(TWO_STEPS)).await;
+    assert_eq!(reached(&report), [1, 2]);
+    assert!(bounds(&report).iter().flatten().all(Option::is_none));
+}
+
+#[tokio::test]
 async fn the_window_ends_a_chain_and_zero_seconds_need_the_same_instant() {
     let rows = [
         row("engagement_impression", Some("s"), 10, offer("c1")),

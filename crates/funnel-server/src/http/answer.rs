@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 
 /// Media types by form; JSON is what is answered to those who do not ask.
-const FORMS: [(RowFormat, &str, &str); 5] = [
+const FORMS: [(RowFormat, &str, &str); 6] = [
     (RowFormat::Json, "json", "application/json"),
     (RowFormat::Csv, "csv", "text/csv; charset=utf-8"),
+    (RowFormat::CsvSafe, "csv_safe", "text/csv; charset=utf-8"),
     (RowFormat::Ndjson, "ndjson", "application/x-ndjson"),
     (
         RowFormat::Arrow,

@@ -13,6 +13,7 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, col, lit};
 use funnel_query::explain::{self, Verdict};
 use funnel_query::format::RowFormat;
+use funnel_query::funnel::Every;
 use funnel_query::report::{ReportRequest, unit_report};
 use funnel_query::{QueryError, QuerySession};
 use serde::Serialize;
@@ -95,14 +96,17 @@ async fn page(units: DataFrame, question: &Question, form: RowFormat) -> Result<
     let order = vec![col("key").sort(true, true)];
     rows = rows.sort(order).map_err(failed)?;
     let limit = match (question.limit, form) {
-        (Some(limit), _) => limit.clamp(1, KEYS_MAX),
-        (None, RowFormat::Json) => KEYS_DEFAULT,
-        (None, _) => usize::MAX - 1,
+        (Some(limit), _) => Some(limit.clamp(1, KEYS_MAX)),
+        (None, RowFormat::Json) => Some(KEYS_DEFAULT),
+        (None, _) => None,
     };
+    if let Some(limit) = limit {
+        rows = rows.limit(0, Some(limit + 1)).map_err(failed)?;
+    }
     let schema = Arc::clone(rows.schema().inner());
-    let batches = rows.limit(0, Some(limit + 1)).map_err(failed)?;
-    let batches = batches.collect().await.map_err(failed)?;
+    let batches = rows.collect().await.map_err(failed)?;
     let rows = arrow::compute::concat_batches(&schema, &batches)?;
+    let limit = limit.unwrap_or(usize::MAX);
     let shown = rows.slice(0, rows.num_rows().min(limit));
     let keys = shown
         .column_by_name("key")
@@ -163,14 +167,15 @@ pub(super) async fn losses(
     asked.answer(query).await
 }
 
-/// The units that began on one day.
+/// The units that began in one period.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Day {
+    /// Its first day.
     #[schema(value_type = String, format = Date)]
     day: NaiveDate,
     entered: u32,
     converted: u32,
-    /// Converted of entered; null on a day without entries.
+    /// Converted of entered; null where nobody entered.
     rate: Option<f64>,
     /// Those that can still go on.
     open: u32,
@@ -178,7 +183,7 @@ struct Day {
     incomplete: bool,
 }
 
-/// One entry for each day from the first on which a unit began to the last.
+/// One entry for each period from the first in which a unit began to the last.
 #[derive(Debug, Serialize, ToSchema)]
 struct Trend {
     /// In which days are days.
@@ -196,6 +201,7 @@ pub(super) async fn trend(
 ) -> Result<Response, Problem> {
     let request = question.request(&name)?;
     let session = asked.session();
+    let every = question.every.unwrap_or(Every::Day);
     let query = async move {
         let account = request.account.as_deref();
         let account = funnel_query::report::choose_account(&session, account).await?;
@@ -204,15 +210,15 @@ pub(super) async fn trend(
         let units = unit_report(&session, &request).await?;
         let trend = Trend {
             time_zone: zone.name().to_owned(),
-            rows: days(&units, zone),
+            rows: days(&units, zone, every),
         };
         Ok(Json(trend).into_response())
     };
     asked.answer(query).await
 }
 
-/// Units by the day of their first step.
-fn days(units: &RecordBatch, zone: chrono_tz::Tz) -> Vec<Day> {
+/// Units by the period of their first step.
+fn days(units: &RecordBatch, zone: chrono_tz::Tz, every: Every) -> Vec<Day> {
     let columns = ("state", "step_times");
     let (Some(states), Some(times)) = (
         units.column_by_name(columns.0),
@@ -230,6 +236,7 @@ fn days(units: &RecordBatch, zone: chrono_tz::Tz) -> Vec<Day> {
             continue;
         };
         let date = began.with_timezone(&zone).date_naive();
+        let date = every.beginning(date).unwrap_or(date);
         let day = days.entry(date).or_default();
         day.day = date;
         day.entered += 1;
@@ -243,8 +250,9 @@ fn days(units: &RecordBatch, zone: chrono_tz::Tz) -> Vec<Day> {
     else {
         return Vec::new();
     };
-    let dates = first.iter_days().take_while(|date| date <= last);
-    // A line drawn across a day on which nobody came would hide it.
+    let dates = std::iter::successors(Some(*first), |date| every.next(*date));
+    let dates = dates.take_while(|date| date <= last);
+    // A line drawn across a period in which nobody came would hide it.
     let day = |date: NaiveDate| match days.get(&date) {
         Some(day) => Day {
             rate: Some(f64::from(day.converted) / f64::from(day.entered)),
@@ -319,7 +327,8 @@ mod tests {
             ("state", Arc::new(states) as _),
             ("step_times", Arc::new(times) as _),
         ]);
-        let found = days(&units.unwrap(), chrono_tz::UTC);
+        let units = units.unwrap();
+        let found = days(&units, chrono_tz::UTC, Every::Day);
         let found = found
             .iter()
             .map(|day| (day.day.to_string(), day.entered, day.rate, day.incomplete));
@@ -332,6 +341,35 @@ mod tests {
                 (date(3), 0, None, false),
                 (date(4), 1, Some(0.0), true),
             ]
+        );
+        // 1970-01-01 was a Thursday.
+        let weeks = days(&units, chrono_tz::UTC, Every::Week);
+        let weeks: Vec<_> = weeks
+            .iter()
+            .map(|week| (week.day.to_string(), week.entered))
+            .collect();
+        assert_eq!(weeks, [("1969-12-29".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn months_without_entries_are_periods_of_the_trend() {
+        let noon = |day: i64| Some((day * 24 + 12) * 3_600_000_000);
+        // 31 January and 1 March.
+        let times = [Some(vec![noon(30)]), Some(vec![noon(59)])];
+        let times = ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(times);
+        let states = StringArray::from(vec!["dropped", "converted"]);
+        let units = RecordBatch::try_from_iter([
+            ("state", Arc::new(states) as _),
+            ("step_times", Arc::new(times) as _),
+        ]);
+        let months = days(&units.unwrap(), chrono_tz::UTC, Every::Month);
+        let months = months
+            .iter()
+            .map(|month| (month.day.to_string(), month.entered));
+        let wanted = [("1970-01-01", 1), ("1970-02-01", 0), ("1970-03-01", 1)];
+        assert_eq!(
+            months.collect::<Vec<_>>(),
+            wanted.map(|(day, n)| (day.to_owned(), n))
         );
     }
 }

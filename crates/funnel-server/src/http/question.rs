@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use funnel_query::QueryError;
-use funnel_query::funnel::FunnelDefinition;
+use funnel_query::funnel::{Every, FunnelDefinition};
 use funnel_query::report::ReportRequest;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -24,6 +24,10 @@ pub(super) struct Question {
     pub(super) account: Option<String>,
     /// Dimension columns, separated by commas: each combination of values is counted on its own.
     pub(super) by: Option<String>,
+    /// How many values of each dimension stay apart: those with the most units; the others are one group, `(other)`, and
+    /// values are texts.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub(super) top: Option<String>,
     /// A SQL condition over the rows.
     #[serde(rename = "where")]
     #[param(rename = "where")]
@@ -40,10 +44,14 @@ pub(super) struct Question {
     pub(super) date_basis: Option<String>,
     /// Which interaction a conversion counts for: `last,31d`, `first,7d`.
     pub(super) attribution: Option<String>,
-    /// The form of the answer, instead of the header `Accept`: `json`, `csv`, `ndjson`, `arrow`, `parquet`.
+    /// The form of the answer, instead of the header `Accept`: `json`, `csv`, `csv_safe` (no text is a
+    /// formula of a spreadsheet), `ndjson`, `arrow`, `parquet`.
     pub(super) format: Option<String>,
     /// The longest age of an agent state that is believed (availability only), such as `30s`.
     pub(super) stale_after: Option<String>,
+    /// How long the periods are, in the calendar of the time zone: `day`, `week` (from Monday), `month` (trend only).
+    #[param(value_type = Option<String>, example = "day")]
+    pub(super) every: Option<Every>,
     /// Only units that got exactly so far (keys only).
     pub(super) level: Option<i32>,
     /// Only units in this state (keys only): `converted`, `dropped`, `open`.
@@ -80,6 +88,7 @@ impl Question {
     pub(super) fn options(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let given = [
             ("account", &self.account),
+            ("top", &self.top),
             ("where", &self.condition),
             ("unit", &self.unit),
             ("mode", &self.mode),

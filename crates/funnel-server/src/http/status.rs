@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use funnel_query::QuerySession;
+use funnel_query::days::ends_at;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::answer;
 use super::problem::Problem;
 use crate::App;
 use crate::access::Caller;
@@ -32,10 +34,11 @@ struct Status {
     /// How far the input is complete.
     #[schema(value_type = String, format = DateTime)]
     complete_until: DateTime<Utc>,
-    /// One entry for each account: account, time_zone, first_day, last_day (UTC days with events), events, rejects
-    /// (null for those who do not see rejects).
-    #[schema(value_type = Vec<Object>)]
-    accounts: Box<RawValue>,
+    /// How long before `snapshot_at` that was.
+    behind_seconds: i64,
+    /// It is longer than `serve.stale_after`.
+    is_stale: bool,
+    accounts: Vec<Account>,
 }
 
 #[utoipa::path(get, path = "/api/v1/status", tag = "server", security(("token" = [])),
@@ -45,47 +48,111 @@ pub(super) async fn status(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
     let snapshot = app.snapshots.get(&caller.sight).await?;
+    let stale_after = app.stale_after;
     let lake = app.snapshots.lake().url().to_string();
     let query = async move {
         let session = &snapshot.session;
+        let complete_until = session.complete_until().await?;
+        let behind = snapshot.taken - complete_until;
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
             lake,
             lake_version: snapshot.version,
             snapshot_at: snapshot.taken,
-            complete_until: session.complete_until().await?,
-            accounts: accounts(session, caller.sight.operations).await?,
+            complete_until,
+            behind_seconds: behind.num_seconds().max(0),
+            is_stale: behind.to_std().is_ok_and(|behind| behind > stale_after),
+            accounts: accounts(session, complete_until, caller.sight.operations).await?,
         };
         Ok(Json(status).into_response())
     };
     app.runner.run(query).await
 }
 
-async fn accounts(session: &QuerySession, operations: bool) -> Result<Box<RawValue>, Problem> {
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// An account of the lake; days are those of its time zone.
+#[derive(Debug, Serialize, ToSchema)]
+struct Account {
+    account: String,
+    time_zone: &'static str,
+    /// The first day with an event, and the last.
+    #[schema(value_type = String, format = Date)]
+    first_day: NaiveDate,
+    #[schema(value_type = String, format = Date)]
+    last_day: NaiveDate,
+    /// The last day with an event that was over when the input was complete.
+    #[schema(value_type = Option<String>, format = Date)]
+    last_whole_day: Option<NaiveDate>,
+    events: i64,
+    /// `null` for those who do not see rejects.
+    rejects: Option<i64>,
+}
+
+async fn accounts(
+    session: &QuerySession,
+    complete_until: DateTime<Utc>,
+    operations: bool,
+) -> Result<Vec<Account>, Problem> {
     let rejects = if operations {
         "(SELECT count(*) FROM rejects WHERE rejects.account_id = e.account_id)"
     } else {
         "CAST(NULL AS BIGINT)"
     };
-    let mut zones = String::new();
-    for (account, zone) in &session.options().accounts {
-        let account = account.replace('\'', "''");
-        zones.push_str(&format!(" WHEN '{account}' THEN '{}'", zone.name()));
-    }
-    let zone = match zones.is_empty() {
-        true => "'UTC'".to_owned(),
-        false => format!("CASE account_id{zones} ELSE 'UTC' END"),
-    };
     let text = format!(
-        "SELECT account_id AS account, {zone} AS time_zone, CAST(min(event_time) AS DATE) AS first_day,
-                CAST(max(event_time) AS DATE) AS last_day, count(*) AS events, {rejects} AS rejects
+        "SELECT account_id, min(event_time), max(event_time), count(*) AS events, {rejects} AS rejects
          FROM events AS e GROUP BY account_id ORDER BY account_id"
     );
-    let batches = session.collect(&text).await?;
-    let schema = batches
-        .first()
-        .map_or_else(|| Arc::new(Schema::empty()), |batch| batch.schema());
-    answer::json(&schema, &batches)
+    let mut accounts = Vec::new();
+    for batch in session.collect(&text).await? {
+        let names = cast(batch.column(0), &DataType::Utf8)?;
+        let names = names.as_string::<i32>();
+        let (first, last) = (
+            cast(batch.column(1), &MICROS)?,
+            cast(batch.column(2), &MICROS)?,
+        );
+        let [first, last] =
+            [&first, &last].map(|times| times.as_primitive::<TimestampMicrosecondType>());
+        let [events, rejects] = [3, 4].map(|at| batch.column(at).as_primitive::<Int64Type>());
+        for row in 0..batch.num_rows() {
+            let account = names.value(row).to_owned();
+            let zone = session.options().time_zone(&account);
+            let day = |time: DateTime<Utc>| time.with_timezone(&zone).date_naive();
+            let [first, last] =
+                [first, last].map(|times| DateTime::from_timestamp_micros(times.value(row)));
+            let (first_day, last_day) = (
+                day(first.unwrap_or_default()),
+                day(last.unwrap_or_default()),
+            );
+            accounts.push(Account {
+                last_whole_day: last_whole_day(first_day, last_day, complete_until, zone),
+                account,
+                time_zone: zone.name(),
+                first_day,
+                last_day,
+                events: events.value(row),
+                rejects: rejects.is_valid(row).then(|| rejects.value(row)),
+            });
+        }
+    }
+    Ok(accounts)
+}
+
+/// The last of these days that ended by then.
+fn last_whole_day(
+    first: NaiveDate,
+    last: NaiveDate,
+    complete_until: DateTime<Utc>,
+    zone: Tz,
+) -> Option<NaiveDate> {
+    let ended = |day: NaiveDate| ends_at(day, zone).is_some_and(|end| end <= complete_until);
+    let reached = complete_until.with_timezone(&zone).date_naive().min(last);
+    let day = if ended(reached) {
+        reached
+    } else {
+        reached.pred_opt()?
+    };
+    (day >= first).then_some(day)
 }
 
 /// Can the lake be read?
@@ -97,5 +164,32 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
             let text = "not ready: the lake cannot be read\n";
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_whole_once_it_is_over_where_the_account_is() {
+        let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
+        let found = |until: &str| {
+            let until = until.parse().unwrap();
+            let found = last_whole_day(
+                day("2024-03-04"),
+                day("2024-03-10"),
+                until,
+                Tz::America__New_York,
+            );
+            found.map(|day| day.to_string())
+        };
+        assert_eq!(found("2024-03-08T04:59:59Z").as_deref(), Some("2024-03-06"));
+        assert_eq!(found("2024-03-08T05:00:00Z").as_deref(), Some("2024-03-07"));
+        // Summer time began on the 10th.
+        assert_eq!(found("2024-03-11T03:59:59Z").as_deref(), Some("2024-03-09"));
+        assert_eq!(found("2024-03-11T04:00:00Z").as_deref(), Some("2024-03-10"));
+        assert_eq!(found("2026-11-30T00:00:00Z").as_deref(), Some("2024-03-10"));
+        assert_eq!(found("2024-03-04T12:00:00Z"), None);
     }
 }

@@ -33,6 +33,26 @@ pub(super) fn rows(answer: &Report) -> Result<RecordBatch> {
     RecordBatch::try_new(Arc::new(Schema::new(view.fields)), view.columns).map_err(CliError::output)
 }
 
+/// The rows of a comparison for a table.
+pub(super) fn compared(rows: &RecordBatch) -> Result<RecordBatch> {
+    let mut view = View {
+        fields: Vec::new(),
+        columns: Vec::new(),
+    };
+    view.steps(rows)?;
+    view.keep(rows, "reached", "reached")?;
+    view.keep(rows, "reached_before", "before")?;
+    view.text(rows, "reached_change", "change", signed_per_cent)?;
+    view.text(rows, "rate_from_first", "of first", per_cent)?;
+    view.text(rows, "rate_from_first_before", "of first before", per_cent)?;
+    view.text(rows, "rate_from_first_change", "points", points)?;
+    view.text(rows, "rate_from_first_change_low", "at least", points)?;
+    view.text(rows, "rate_from_first_change_high", "at most", points)?;
+    view.text(rows, "p50_seconds_from_first", "median from first", span)?;
+    view.text(rows, "p50_seconds_from_first_before", "median before", span)?;
+    RecordBatch::try_new(Arc::new(Schema::new(view.fields)), view.columns).map_err(CliError::output)
+}
+
 struct View {
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
@@ -95,6 +115,14 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 
 fn per_cent(rate: f64) -> String {
     format!("{:.1} %", rate * 100.0)
+}
+
+fn signed_per_cent(change: f64) -> String {
+    format!("{:+.1} %", change * 100.0)
+}
+
+fn points(change: f64) -> String {
+    format!("{:+.1}", change * 100.0)
 }
 
 /// Two units are enough: `1m 12s`, `3.8 s`.

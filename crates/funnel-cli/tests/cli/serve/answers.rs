@@ -29,6 +29,11 @@ fn reports_are_those_of_the_command_line_in_every_form() {
             "&by=flow&mode=ordered&window=30m",
             vec!["--by", "flow", "--mode", "ordered", "--window", "30m"],
         ),
+        (
+            "impression_to_chat",
+            "&by=device_family&top=1",
+            vec!["--by", "device_family", "--top", "1"],
+        ),
     ] {
         let path = format!("/api/v1/funnels/{funnel}/report?{DAYS}&account={account}{more}");
         let words = [
@@ -69,6 +74,65 @@ fn reports_are_those_of_the_command_line_in_every_form() {
         };
         assert_eq!(counts(&found["rows"]), counts(&rows), "{statement}");
     }
+}
+
+#[test]
+fn a_period_beside_the_one_before_is_that_of_the_command_line() {
+    let service = Service::start("");
+    let account = &accounts()[0];
+    let days = "from=2024-03-07&to=2024-03-08";
+    let path = format!("/api/v1/funnels/monitored/comparison?{days}&account={account}");
+    let words = [
+        "report",
+        "monitored",
+        "--account",
+        account,
+        "--from",
+        "2024-03-07",
+        "--to",
+        "2024-03-08",
+    ];
+    let wanted = cli(&[&words[..], &["--compare", "previous", "--format", "csv"]].concat());
+    assert_eq!(service.get(&format!("{path}&format=csv")).text(), wanted);
+    let found = service.get(&path).json();
+    assert_eq!(found["previous"]["from"], "2024-03-05", "{found}");
+    assert_eq!(found["previous"]["to"], "2024-03-06");
+    assert_eq!(found["previous"]["coverage"], "whole", "{}", found["text"]);
+    let before: Value = serde_json::from_str(&cli(&[
+        "report",
+        "monitored",
+        "--account",
+        account,
+        "--from",
+        "2024-03-05",
+        "--to",
+        "2024-03-06",
+        "--format",
+        "json",
+    ]))
+    .unwrap();
+    let pairs = found["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(before.as_array().unwrap());
+    for (row, before) in pairs {
+        assert_eq!(row["reached_before"], before["reached"]);
+        let ratio = |row: &Value, name: &str| row[name].as_f64();
+        let (now, then) = (
+            ratio(row, "rate_from_first"),
+            ratio(before, "rate_from_first"),
+        );
+        let change = ratio(row, "rate_from_first_change");
+        if row["step_index"] != 1 {
+            assert!(
+                (now.unwrap() - then.unwrap() - change.unwrap()).abs() < 1e-12,
+                "{row}"
+            );
+        }
+    }
+    let refused = service.get(&format!("{path}&by=flow")).problem(400);
+    assert!(refused.contains("breakdown"), "{refused}");
 }
 
 /// Where account and flow are one each, a plan that DataFusion refuses has to be put right.
@@ -135,6 +199,10 @@ fn people_add_up_to_the_report() {
     };
     assert_eq!(sorted(paged), sorted(keys.clone()));
 
+    // Without a limit other forms hold all of them.
+    let rows = service.get(&format!("{}&format=ndjson", path("keys")));
+    assert_eq!(rows.text().lines().count(), keys.len());
+
     let losses = service.get(&path("losses")).json();
     for loss in losses["losses"].as_array().unwrap() {
         let alike = |key: &&Value| {
@@ -182,7 +250,7 @@ fn every_route_of_the_document_answers_and_none_is_missing() {
         .json();
     let key = key["keys"][0]["key"].as_str().unwrap().replace('|', "%7C");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 12, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 13, "{:?}", paths.keys());
     for (path, methods) in paths {
         let funnel = if path.contains("/queries/") {
             "metrics"

@@ -5,7 +5,7 @@ mod parts;
 use std::path::Path;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use funnel_match::{Action, Bound, Count, Entry, Exclusion, Mode, Options, Reuse};
 use serde::Deserialize;
 
@@ -176,6 +176,29 @@ pub enum Every {
     /// From Monday.
     Week,
     Month,
+}
+
+impl Every {
+    /// The first day of the period in which `day` lies.
+    pub fn beginning(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Day => Some(day),
+            Self::Week => {
+                day.checked_sub_days(Days::new(u64::from(day.weekday().num_days_from_monday())))
+            }
+            Self::Month => day.with_day(1),
+        }
+    }
+
+    /// The first day of the period after the one that begins on `first`.
+    pub fn next(self, first: NaiveDate) -> Option<NaiveDate> {
+        let days = match self {
+            Self::Day => 1,
+            Self::Week => 7,
+            Self::Month => 31,
+        };
+        self.beginning(first.checked_add_days(Days::new(days))?)
+    }
 }
 
 #[derive(Deserialize)]

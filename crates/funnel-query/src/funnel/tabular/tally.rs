@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use arrow::row::OwnedRow;
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::NaiveDate;
 use funnel_match::State;
 
-use super::definition::{Every, Period, TableFunnel};
+use super::definition::{Period, TableFunnel};
 use super::keys::Unit;
 use super::plan::Clock;
 use crate::error::{ErrorKind, QueryError, Result};
@@ -112,7 +112,7 @@ impl Tally {
         let entered = unit.entered.and_then(|time| self.clock.time(time));
         let period = self.period.and_then(|period| {
             let local = entered?.with_timezone(&period.zone);
-            beginning(period.every, local.date_naive())
+            period.every.beginning(local.date_naive())
         });
         let empty = || vec![StepTally::default(); self.optional.len()];
         let tallies = self.groups.entry((unit.value.clone(), period));
@@ -171,17 +171,6 @@ impl Tally {
 #[expect(clippy::cast_precision_loss, reason = "spans of time stay below 2^53")]
 fn seconds(span: u64, clock: Clock) -> f64 {
     span as f64 / clock.ticks() as f64
-}
-
-/// The first day of the period in which `day` lies.
-fn beginning(every: Every, day: NaiveDate) -> Option<NaiveDate> {
-    match every {
-        Every::Day => Some(day),
-        Every::Week => {
-            day.checked_sub_days(Days::new(u64::from(day.weekday().num_days_from_monday())))
-        }
-        Every::Month => day.with_day(1),
-    }
 }
 
 #[cfg(test)]
