@@ -6,6 +6,7 @@ mod hostile;
 mod protocol;
 mod rows;
 mod sight;
+mod tools;
 
 use std::time::Duration;
 
