@@ -26,7 +26,7 @@ class Superset:
     def ask(self, method, path, body=None):
         answer = self.session.request(method, f"{self.url}/api/v1/{path}", json=body, timeout=120)
         if not answer.ok:
-            sys.exit(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
+            sys.exit(f"{method} {path}: {answer.status_code} {answer.text.strip()[:1000]}")
         return answer.json()
 
     def connection(self, name, uri):

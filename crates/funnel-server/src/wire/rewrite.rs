@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut,
-    VisitorMut, visit_expressions_mut,
+    Select, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, Value,
+    ValueWithSpan, VisitMut, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::catalog::SYSTEM_SCHEMA;
+use super::dialect;
 use super::tables::ADDED;
 
 /// What the planner takes a backslash for in a pattern.
@@ -64,6 +65,7 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
         Expr::Function(function) => {
             list_of_any(function);
             without_names(function);
+            dialect::pattern(function);
             array_of_query(function).or_else(|| at_time_zone(function))
         }
         Expr::BinaryOp { left, right, .. } => {
@@ -139,6 +141,12 @@ impl VisitorMut for Selects {
     /// The planner takes names of table functions as they are written.
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
         let name = match table {
+            TableFactor::UNNEST {
+                alias, array_exprs, ..
+            } => {
+                unnested(alias.as_mut(), array_exprs);
+                return ControlFlow::Continue(());
+            }
             TableFactor::Table {
                 name,
                 args: Some(_),
@@ -170,6 +178,31 @@ impl VisitorMut for Selects {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Lists of columns that make up a key or an index.
+const KEYS: [&str; 3] = ["conkey", "confkey", "indkey"];
+
+/// The name of `unnest(…)` is also that of its column. There are no keys whose columns it could give, and the planner does
+/// not take lists out of the table before.
+fn unnested(alias: Option<&mut TableAlias>, lists: &mut [Expr]) {
+    let [list] = lists else { return };
+    let text = list.to_string().to_ascii_lowercase();
+    if text
+        .rsplit('.')
+        .next()
+        .is_some_and(|name| KEYS.contains(&name))
+    {
+        *list = list_of(Expr::value(Value::Null), DataType::SmallInt(None));
+    }
+    if let Some(alias) = alias
+        && alias.columns.is_empty()
+    {
+        alias.columns.push(TableAliasColumnDef {
+            name: alias.name.clone(),
+            data_type: None,
+        });
     }
 }
 
@@ -233,13 +266,14 @@ fn without_names(function: &mut Function) {
 }
 
 fn texts(expression: Expr) -> Expr {
+    list_of(expression, DataType::Text)
+}
+
+fn list_of(expression: Expr, kind: DataType) -> Expr {
     Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(expression),
-        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(
-            Box::new(DataType::Text),
-            None,
-        )),
+        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(kind), None)),
         array: false,
         format: None,
     }
@@ -479,12 +513,20 @@ mod tests {
                 "SELECT CAST(NULL AS TEXT[])",
             ),
             (
+                "SELECT x FROM c CROSS JOIN UNNEST(c.conkey) AS x, UNNEST(ARRAY[1]) AS y, UNNEST(z) AS z (a)",
+                "SELECT x FROM c CROSS JOIN UNNEST(CAST(NULL AS SMALLINT[])) AS x (x), UNNEST(ARRAY[1]) AS y (y), UNNEST(z) AS z (a)",
+            ),
+            (
                 "SELECT ARRAY(SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = c.oid) FROM c",
                 "SELECT CAST(NULL AS TEXT[]) FROM c",
             ),
             (
                 "SELECT (SELECT typname FROM pg_type WHERE oid = a.t LIMIT 1), (SELECT max(oid) FROM pg_type WHERE oid = a.t)",
                 "SELECT (SELECT first_value(typname) FROM pg_type WHERE oid = a.t), (SELECT max(oid) FROM pg_type WHERE oid = a.t)",
+            ),
+            (
+                "SELECT to_timestamp(a, 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), to_date(a, 'DD. Mon YY'), to_date(a, '%Y'), to_date(a, 'J'), to_char(a, 'YYYY')",
+                "SELECT to_timestamp(a, '%Y-%m-%dT%H:%M:%S.%6f'), to_date(a, '%d. %b %y'), to_date(a, '%Y'), to_date(a, 'J'), to_char(a, 'YYYY')",
             ),
             (
                 "SELECT TIMEZONE('Asia/Tokyo', a + b)",

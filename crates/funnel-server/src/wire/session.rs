@@ -17,7 +17,7 @@ use super::cancel::Slot;
 use super::catalog::{Database, SCHEMA};
 use super::errors::Failure;
 use super::functions;
-use super::literals::BooleanTexts;
+use super::operators::Operators;
 use super::run::{Ends, Running};
 use super::settings::Settings;
 use crate::access::Caller;
@@ -213,7 +213,7 @@ impl Session {
             .with_type_planner(Arc::new(PgOidTypePlanner))
             .with_session_id(uuid::Uuid::now_v7().to_string())
             .build();
-        state.register_expr_planner(Arc::new(BooleanTexts))?;
+        state.register_expr_planner(Arc::new(Operators))?;
         let ctx = SessionContext::new_with_state(state);
         let known = functions::Known {
             database: who.database.name(),

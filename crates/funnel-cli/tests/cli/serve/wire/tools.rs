@@ -266,6 +266,14 @@ async fn the_catalog_is_asked_in_other_ways() {
             "bool",
         ),
         (
+            "SELECT to_char(INTERVAL '15 minutes' * floor(44.0 / 15) + TIMESTAMP '2024-03-04 10:00:00', 'HH24:MI')",
+            "10:30",
+        ),
+        (
+            "SELECT to_char(DATE_TRUNC('hour', t) + 2 * INTERVAL '5 minutes', 'HH24:MI') FROM (VALUES (TIMESTAMP '2024-03-04 10:44:01')) AS v(t)",
+            "10:10",
+        ),
+        (
             "SELECT count(*) FROM pg_type WHERE typreceive = 0 AND typname = 'trigger'",
             "1",
         ),
@@ -289,6 +297,11 @@ async fn the_catalog_is_asked_in_other_ways() {
     assert!(definition.contains("AS offer_outcome"), "{definition}");
     let view = "SELECT definition FROM information_schema.views WHERE table_name = 'offers'";
     assert_eq!(text(&client, view).await, definition);
+    let keys = "SELECT con.conname, ARRAY_AGG(attr.attname) AS colnames FROM pg_catalog.pg_constraint AS con
+        CROSS JOIN UNNEST(conkey) AS conkeys INNER JOIN pg_catalog.pg_class AS cls ON cls.oid = con.conrelid
+        INNER JOIN pg_catalog.pg_attribute AS attr ON attr.attnum = conkeys AND cls.oid = attr.attrelid
+        WHERE con.contype IN ('c', 'u', 'p') GROUP BY conname";
+    assert!(texts(&client, keys).await.is_empty());
     for name in ["events", "public.events", "\"public\".\"events\""] {
         let known = rows(
             &client,
