@@ -64,7 +64,6 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
         }
         Expr::Function(function) => {
             list_of_any(function);
-            without_names(function);
             dialect::pattern(function);
             array_of_query(function).or_else(|| at_time_zone(function))
         }
@@ -77,7 +76,7 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
             expr,
             data_type: DataType::Regclass,
             ..
-        } => identifier_of(expr),
+        } if matches!(expr.as_ref(), Expr::Function(_)) => identifier_of(expr),
         _ => None,
     }
 }
@@ -234,12 +233,11 @@ fn list_of_any(function: &mut Function) {
     }
 }
 
-const IDENTIFIER: &str = "SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = ";
-
-/// `$1::regclass`: the library looks up constant names only. The schema is taken for the one that there is.
+/// `format('%I', x)::regclass`: the library looks up constants and parameters only. The schema is taken for the one that there is.
 fn identifier_of(name: &Expr) -> Option<Expr> {
     let query = format!(
-        "{IDENTIFIER}replace(regexp_replace(CAST({name} AS TEXT), '^.*[.]', ''), '\"', '')"
+        "SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = \
+         replace(regexp_replace(CAST({name} AS TEXT), '^.*[.]', ''), '\"', '')"
     );
     match Parser::parse_sql(&PostgreSqlDialect {}, &query)
         .ok()?
@@ -247,21 +245,6 @@ fn identifier_of(name: &Expr) -> Option<Expr> {
     {
         Statement::Query(query) => Some(Expr::Subquery(query)),
         _ => None,
-    }
-}
-
-/// `col_description(CAST(… AS regclass), n)`: no table has remarks, and the library finds tables by constant names only.
-fn without_names(function: &mut Function) {
-    let name = function.name.to_string().to_ascii_lowercase();
-    let is_remark = name.ends_with("col_description") || name.ends_with("obj_description");
-    if let FunctionArguments::List(list) = &mut function.args
-        && is_remark
-        && list
-            .to_string()
-            .to_ascii_lowercase()
-            .contains(" as regclass)")
-    {
-        list.args.clear();
     }
 }
 
@@ -559,13 +542,9 @@ mod tests {
                 "SELECT 1 FROM pg_type AS t WHERE t.typreceive <> '-' OR typinput = 'array_in' OR typlen = 0",
             ),
             (
-                "SELECT col_description(CAST(CAST(a AS REGCLASS) AS OID), 1), col_description(a, 1)",
-                "SELECT col_description(), col_description(a, 1)",
-            ),
-            (
-                "SELECT $1::regclass::oid",
+                "SELECT format('%I', a)::regclass, b.oid::regclass, $1::regclass",
                 "SELECT (SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = \
-                 replace(regexp_replace(CAST($1 AS TEXT), '^.*[.]', ''), '\"', ''))::oid",
+                 replace(regexp_replace(CAST(format('%I', a) AS TEXT), '^.*[.]', ''), '\"', '')), b.oid::REGCLASS, $1::REGCLASS",
             ),
             (
                 "SELECT a FROM FUNNEL('x'), LATERAL Named_Query('y'), \"Quoted\"('z'), Offers",
