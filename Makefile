@@ -10,7 +10,7 @@ export FUNNEL_DEMO_DIR ?= $(CURDIR)/funnel-demo
 help:
 	@echo "make demo   build, run the main job on the embedded Kafka, print the funnel"
 	@echo "make test   install what is missing, then run the whole suite"
-	@echo "make test-clients   the batch examples: Airflow, Dagster, dbt, Spark, Streamlit, Observable and the light ones"
+	@echo "make test-clients   the examples: Airflow, Dagster, dbt, Spark, Streamlit, Observable, Superset and the light ones"
 	@echo "make lint   format, clippy, docs"
 
 demo:
@@ -20,7 +20,7 @@ demo:
 test:
 	scripts/test
 
-# Downloads about 2 GB once; scripts/test runs the light examples.
+# Downloads about 3 GB once; scripts/test runs the light examples.
 test-clients:
 	scripts/install-test-deps
 	cargo build --locked -p funnel-cli

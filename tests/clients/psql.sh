@@ -23,6 +23,15 @@ has "$PGUSER" "$(ask -c '\du')"
 has "$PGDATABASE" "$(ask -c '\l')"
 has 'window_funnel' "$(ask -c '\df window_funnel')"
 has 'funnel_match' "$(ask -c '\df funnel*')"
+has '^public\|offers\|view\|' "$(ask -c '\dp')"
+has '^public\|events\|table\|' "$(ask -c '\dp events')"
+view=$(ask -c '\sv offers')
+has '^CREATE OR REPLACE VIEW public.offers AS' "$view"
+has 'AS offer_outcome' "$view"
+has '^public\|window_funnel\|' "$(ask -c '\df+ window_funnel')"
+has '^public\|' "$(ask -c '\dn+')"
+# There are none of these.
+for nothing in '\dT' '\dT+' '\ddp' '\drds'; do [ -z "$(ask -q -t -c "$nothing")" ] || { echo "$nothing finds something"; exit 1; }; done
 ask -q -c '\di' >"$work/indexes" 2>&1
 ask -c '\dx' >"$work/extensions"
 ask -c '\conninfo' >"$work/connection"

@@ -1,7 +1,10 @@
 //! The views over `events_enriched`: one row per session, per offer, per chat leg, per conversion.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::ViewTable;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{QueryError, Result};
@@ -34,7 +37,10 @@ pub(crate) async fn register(ctx: &SessionContext, as_of: DateTime<Utc>) -> Resu
             }
         };
         plan.await
-            .and_then(|frame| ctx.register_table(name, frame.into_view()))
+            .and_then(|frame| {
+                let view = ViewTable::new(frame.into_unoptimized_plan(), Some(sql.to_owned()));
+                ctx.register_table(name, Arc::new(view))
+            })
             .map_err(|source| QueryError::query(format!("could not make view `{name}`"), source))?;
     }
     Ok(())

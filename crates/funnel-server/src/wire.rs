@@ -8,7 +8,7 @@
 //! | `statements`, `dialect`, `rewrite` | texts to what they ask for; what is refused |
 //! | `simple`, `extended`, `prepared`, `parameters` | the two protocols |
 //! | `answers`, `run`, `copy` | queries that run apart, and their rows on the way out |
-//! | `catalog`, `tables`, `functions`, `procedures`, `to_char` | what PostgreSQL has and clients ask for |
+//! | `catalog`, `tables`, `information`, `functions`, `privileges`, `procedures`, `text`, `to_char`, `operators` | what PostgreSQL has and clients ask for |
 //! | `cancel`, `errors`, `settings` | cancel requests, SQLSTATEs, `SET` and `SHOW` |
 
 mod answers;
@@ -20,8 +20,11 @@ mod dialect;
 mod errors;
 mod extended;
 mod functions;
+mod information;
+mod operators;
 mod parameters;
 mod prepared;
+mod privileges;
 mod procedures;
 mod rewrite;
 mod run;
@@ -31,6 +34,7 @@ mod simple;
 mod startup;
 mod statements;
 mod tables;
+mod text;
 mod to_char;
 
 use std::net::SocketAddr;

@@ -1,15 +1,21 @@
 //! The database as a client sees it: its name, the tables of the lake, `pg_catalog`.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use async_trait::async_trait;
+use datafusion::catalog::information_schema::{INFORMATION_SCHEMA, InformationSchemaProvider};
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     SchemaProvider,
 };
+use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
+use datafusion::prelude::SessionContext;
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
 use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
 use datafusion_pg_catalog::pg_catalog::{
@@ -17,12 +23,16 @@ use datafusion_pg_catalog::pg_catalog::{
 };
 use funnel_query::QuerySession;
 
+use super::information::Information;
 use super::settings::Settings;
 use super::{procedures, tables};
 
 /// The schema of the tables, by PostgreSQL's name for it.
 pub(super) const SCHEMA: &str = "public";
-const SYSTEM_SCHEMA: &str = "pg_catalog";
+pub(super) const SYSTEM_SCHEMA: &str = "pg_catalog";
+
+/// The texts of views, by the identifiers that `pg_class` has told of.
+pub(super) type Views = Arc<Mutex<HashMap<i32, String>>>;
 
 /// The tables of `pg_catalog` that are the same for everybody: read once.
 static FIXED: LazyLock<Option<Arc<PgCatalogStaticTables>>> = LazyLock::new(|| {
@@ -46,6 +56,7 @@ pub(super) struct Database {
     name: String,
     tables: Tables,
     system: Arc<dyn SchemaProvider>,
+    views: Views,
 }
 
 impl Database {
@@ -59,11 +70,23 @@ impl Database {
         };
         let roles = Roles { user: user.into() };
         let library = PgCatalogSchemaProvider::try_new(tables.clone(), fixed, roles)?;
+        let views = Views::default();
+        let system = System {
+            library,
+            settings,
+            tables: tables.clone(),
+            views: Arc::clone(&views),
+        };
         Ok(Self {
             name,
             tables,
-            system: Arc::new(System { library, settings }),
+            system: Arc::new(system),
+            views,
         })
+    }
+
+    pub(super) fn views(&self) -> &Views {
+        &self.views
     }
 
     pub(super) fn name(&self) -> &str {
@@ -84,9 +107,30 @@ impl Database {
             .current
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&schema));
+        let schemas = vec![(SCHEMA, schema), (SYSTEM_SCHEMA, Arc::clone(&self.system))];
+        // What the information schema tells of must not hold the information schema: neither would ever be freed.
+        let described = self.listed(&schemas, None)?;
+        let information = Information {
+            library: InformationSchemaProvider::new(described)
+                .with_table_functions(state.table_functions().clone()),
+            database: self.name.clone(),
+            schemas: schemas.clone(),
+        };
+        self.listed(&schemas, Some(information))
+    }
+
+    fn listed(
+        &self,
+        schemas: &[(&'static str, Arc<dyn SchemaProvider>)],
+        information: Option<Information>,
+    ) -> Result<Arc<dyn CatalogProviderList>> {
         let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, schema)?;
-        catalog.register_schema(SYSTEM_SCHEMA, Arc::clone(&self.system))?;
+        for (name, schema) in schemas {
+            catalog.register_schema(name, Arc::clone(schema))?;
+        }
+        if let Some(information) = information {
+            catalog.register_schema(INFORMATION_SCHEMA, Arc::new(information))?;
+        }
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(self.name.clone(), Arc::new(catalog));
         Ok(Arc::new(list))
@@ -117,7 +161,7 @@ impl CatalogInfo for Tables {
     }
 
     async fn schema_names(&self, _catalog: &str) -> Result<Option<Vec<String>>> {
-        let names = [SYSTEM_SCHEMA, SCHEMA, "information_schema"];
+        let names = [SYSTEM_SCHEMA, SCHEMA, INFORMATION_SCHEMA];
         Ok(Some(names.map(str::to_owned).to_vec()))
     }
 
@@ -186,6 +230,39 @@ impl PgCatalogContextProvider for Roles {
 struct System {
     library: PgCatalogSchemaProvider<Tables, Roles>,
     settings: Arc<Mutex<Settings>>,
+    tables: Tables,
+    views: Views,
+}
+
+impl System {
+    /// Keeps the texts of the views that this `pg_class` tells of.
+    async fn keep_views(&self, classes: &[RecordBatch]) -> Result<()> {
+        let Some(schema) = self.tables.schema(SCHEMA) else {
+            return Ok(());
+        };
+        let mut views = HashMap::new();
+        for batch in classes {
+            let column = |name: &str, kind: &DataType| match batch.column_by_name(name) {
+                Some(column) => Ok(cast(column, kind)?),
+                None => internal_err!("pg_class has no {name}"),
+            };
+            let oids = column("oid", &DataType::Int32)?;
+            let names = column("relname", &DataType::Utf8)?;
+            let oids = oids.as_primitive::<Int32Type>();
+            for (oid, name) in oids.iter().zip(names.as_string::<i32>()) {
+                let (Some(oid), Some(name)) = (oid, name) else {
+                    continue;
+                };
+                let table = schema.table(name).await?;
+                let definition = table
+                    .as_ref()
+                    .and_then(|table| table.get_table_definition());
+                views.extend(definition.map(|text| (oid, text.to_owned())));
+            }
+        }
+        *self.views.lock().unwrap_or_else(PoisonError::into_inner) = views;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -211,7 +288,12 @@ impl SchemaProvider for System {
             return Ok(None);
         };
         let table = match name {
-            "pg_class" => tables::with_options(known).await?,
+            "pg_class" => {
+                let schema = known.schema();
+                let classes = SessionContext::new().read_table(known)?.collect().await?;
+                self.keep_views(&classes).await?;
+                tables::with_options(&schema, &classes)?
+            }
             "pg_proc" => match self.library.table("pg_namespace").await? {
                 Some(schemas) => procedures::with_ours(known, schemas, SCHEMA).await?,
                 None => known,

@@ -6,14 +6,16 @@ use std::ops::ControlFlow;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr as Logical;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
-    Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions, visit_expressions_mut,
+    ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Statement, TableFactor, Value, VisitMut, VisitorMut,
+    visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::unparser::expr_to_sql;
 
 use pgwire::api::Type;
 
 use super::errors::Failure;
+use super::to_char;
 
 /// Values with which a table function can be planned before its own are known: a name and two days, then anything.
 const SAMPLES: [&str; 3] = ["impression_to_chat", SAMPLE, SAMPLE];
@@ -22,6 +24,25 @@ const SAMPLE: &str = "2024-01-01";
 /// The text as the parser takes it.
 pub(super) fn adapted(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
+}
+
+/// `to_timestamp('2024-03-04 00:00', 'YYYY-MM-DD HH24:MI')`: the library has other patterns. One with `%` is the library's.
+pub(super) fn pattern(function: &mut Function) {
+    let name = function.name.to_string().to_ascii_lowercase();
+    if !["to_date", "to_timestamp"].contains(&name.as_str()) {
+        return;
+    }
+    if let FunctionArguments::List(list) = &mut function.args
+        && let [
+            _,
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(pattern))),
+        ] = list.args.as_mut_slice()
+        && let Value::SingleQuotedString(text) = &mut pattern.value
+        && !text.contains('%')
+        && let Some(known) = to_char::for_reading(text)
+    {
+        *text = known;
+    }
 }
 
 /// Table functions are planned with their arguments, which must be known then. The statement with samples where a

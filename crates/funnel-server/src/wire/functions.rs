@@ -1,5 +1,6 @@
 //! Functions that PostgreSQL has and clients ask for.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,6 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err, not_impl_err};
 use datafusion::error::Result;
-use datafusion::functions_nested::string::array_to_string_udf;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, create_udf,
 };
@@ -16,7 +16,7 @@ use datafusion::prelude::SessionContext;
 use datafusion_pg_catalog::pg_catalog as library;
 
 use super::settings::Settings;
-use super::{SERVER_VERSION, catalog, procedures, to_char};
+use super::{SERVER_VERSION, catalog, privileges, procedures, text, to_char};
 
 /// What functions tell of the connection.
 pub(super) struct Known<'a> {
@@ -24,6 +24,7 @@ pub(super) struct Known<'a> {
     pub(super) user: &'a str,
     pub(super) pid: i32,
     pub(super) settings: &'a Arc<Mutex<Settings>>,
+    pub(super) views: &'a catalog::Views,
 }
 
 pub(super) fn register(ctx: &SessionContext, known: &Known<'_>) {
@@ -37,15 +38,7 @@ pub(super) fn register(ctx: &SessionContext, known: &Known<'_>) {
 }
 
 fn of_the_library() -> Vec<ScalarUDF> {
-    let mut functions: Vec<ScalarUDF> = [
-        "has_table_privilege",
-        "has_schema_privilege",
-        "has_database_privilege",
-        "has_any_column_privilege",
-    ]
-    .map(library::has_privilege_udf::create_has_privilege_udf)
-    .to_vec();
-    functions.extend([
+    vec![
         library::create_current_schemas_udf(),
         library::create_pg_table_is_visible(),
         library::format_type::create_format_type_udf(),
@@ -63,8 +56,7 @@ fn of_the_library() -> Vec<ScalarUDF> {
         library::quote_ident_udf::create_parse_ident_udf(),
         library::array_bounds_udf::create_array_upper_udf(),
         library::array_bounds_udf::create_array_lower_udf(),
-    ]);
-    functions
+    ]
 }
 
 fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
@@ -76,6 +68,7 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
     );
     let mut functions = vec![
         fixed("version", text(&version)),
+        fixed("getdatabaseencoding", text("UTF8")),
         fixed("current_database", text(known.database)),
         fixed("current_catalog", text(known.database)),
         fixed("current_schema", text(catalog::SCHEMA)),
@@ -83,6 +76,8 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
         fixed("session_user", text(known.user)),
         fixed("pg_get_userbyid", text(known.user)),
         fixed("pg_backend_pid", ScalarValue::Int32(Some(known.pid))),
+        // There are no temporary tables.
+        fixed("pg_my_temp_schema", ScalarValue::Int32(Some(0))),
         fixed("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
         fixed("pg_char_to_encoding", ScalarValue::Int32(Some(6))),
         fixed("pg_get_serial_sequence", none()),
@@ -107,6 +102,10 @@ fn own(known: &Known<'_>) -> Vec<ScalarUDF> {
             settings: Shared(Arc::clone(known.settings)),
         }),
         ScalarUDF::new_from_impl(to_char::ToChar::new()),
+        ScalarUDF::new_from_impl(ViewDefinition {
+            signature: Signature::variadic_any(Volatility::Stable),
+            views: Shared(Arc::clone(known.views)),
+        }),
     ];
     functions.extend(about_the_catalog());
     functions
@@ -123,6 +122,12 @@ fn about_the_catalog() -> Vec<ScalarUDF> {
         "collation",
         "conversion",
         "opclass",
+        "opfamily",
+        "statistics_obj",
+        "ts_config",
+        "ts_dict",
+        "ts_parser",
+        "ts_template",
     ];
     functions.extend(visible.map(|kind| {
         fixed(
@@ -130,13 +135,7 @@ fn about_the_catalog() -> Vec<ScalarUDF> {
             ScalarValue::Boolean(Some(true)),
         )
     }));
-    let allowed = ["column", "function", "type", "tablespace", "sequence"];
-    functions.extend(allowed.map(|kind| {
-        fixed(
-            &format!("has_{kind}_privilege"),
-            ScalarValue::Boolean(Some(true)),
-        )
-    }));
+    functions.extend(privileges::functions());
     functions.extend([
         of_procedure("pg_get_function_result", |(.., result)| result),
         of_procedure("pg_get_function_arguments", |(_, _, arguments, _)| {
@@ -157,7 +156,8 @@ fn about_the_catalog() -> Vec<ScalarUDF> {
         absent("json_build_object", DataType::Utf8),
         absent("generate_subscripts", DataType::Int32),
         absent("_pg_expandarray", DataType::Struct(key)),
-        ScalarUDF::new_from_impl(ArrayToString(array_to_string_udf())),
+        ScalarUDF::new_from_impl(text::ArrayToString::new()),
+        ScalarUDF::new_from_impl(text::Format::new()),
     ]);
     // There are no remarks, indexes, rules and triggers here.
     let nothing = [
@@ -167,7 +167,6 @@ fn about_the_catalog() -> Vec<ScalarUDF> {
         "pg_get_indexdef",
         "pg_get_ruledef",
         "pg_get_triggerdef",
-        "pg_get_viewdef",
         "pg_get_functiondef",
         "pg_get_function_sqlbody",
         "pg_tablespace_location",
@@ -276,48 +275,19 @@ impl ScalarUDFImpl for Absent {
     }
 }
 
-/// `array_to_string`; the library has some of the lists of the catalog as texts already.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ArrayToString(Arc<ScalarUDF>);
-
-impl ScalarUDFImpl for ArrayToString {
-    fn name(&self) -> &'static str {
-        "array_to_string"
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(arguments.to_vec())
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match arguments.args.first() {
-            Some(first) if !first.data_type().is_list() => first.cast_to(&DataType::Utf8, None),
-            _ => self.0.invoke_with_args(arguments),
-        }
-    }
-}
-
-/// The settings of the connection; the same for itself only.
+/// What belongs to the connection; the same for itself only.
 #[derive(Debug, Clone)]
-struct Shared(Arc<Mutex<Settings>>);
+struct Shared<T>(Arc<Mutex<T>>);
 
-impl PartialEq for Shared {
+impl<T> PartialEq for Shared<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Shared {}
+impl<T> Eq for Shared<T> {}
 
-impl Hash for Shared {
+impl<T> Hash for Shared<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.0).hash(state);
     }
@@ -327,7 +297,7 @@ impl Hash for Shared {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CurrentSetting {
     signature: Signature,
-    settings: Shared,
+    settings: Shared<Settings>,
 }
 
 impl ScalarUDFImpl for CurrentSetting {
@@ -377,7 +347,7 @@ impl ScalarUDFImpl for CurrentSetting {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SetConfig {
     signature: Signature,
-    settings: Shared,
+    settings: Shared<Settings>,
 }
 
 impl ScalarUDFImpl for SetConfig {
@@ -418,8 +388,39 @@ impl ScalarUDFImpl for SetConfig {
     }
 }
 
+/// `pg_get_viewdef(view [, pretty])`
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ViewDefinition {
+    signature: Signature,
+    views: Shared<HashMap<i32, String>>,
+}
+
+impl ScalarUDFImpl for ViewDefinition {
+    fn name(&self) -> &'static str {
+        "pg_get_viewdef"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let views = texts(&arguments, 0)?;
+        let known = self.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let definitions: StringArray = as_string_array(&views)?
+            .iter()
+            .map(|view| known.get(&view?.parse().ok()?).cloned())
+            .collect();
+        answer(Arc::new(definitions), &arguments)
+    }
+}
+
 /// An argument as texts.
-fn texts(arguments: &ScalarFunctionArgs, at: usize) -> Result<ArrayRef> {
+pub(super) fn texts(arguments: &ScalarFunctionArgs, at: usize) -> Result<ArrayRef> {
     let Some(argument) = arguments.args.get(at) else {
         return exec_err!("an argument is missing");
     };
@@ -437,7 +438,7 @@ fn texts(arguments: &ScalarFunctionArgs, at: usize) -> Result<ArrayRef> {
 }
 
 /// One value where all arguments are constants.
-fn answer(array: ArrayRef, arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+pub(super) fn answer(array: ArrayRef, arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     if arguments
         .args
         .iter()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
+use bytes::Bytes;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
@@ -156,7 +157,12 @@ pub(super) fn values(
             Some(bytes) if portal.parameter_format.is_text(at) && is_plain(&parameter.wire) => {
                 text_value(bytes, at, parameter)?
             }
-            Some(_) => continue,
+            Some(bytes) => {
+                if portal.parameter_format.is_text(at) && parameter.wire.name().starts_with('_') {
+                    *slot = Some(without_spaces(bytes));
+                }
+                continue;
+            }
             None => null(parameter)?,
         };
         *slot = None;
@@ -175,6 +181,32 @@ pub(super) fn values(
         }
     }
     Ok(values)
+}
+
+/// A list as text without the spaces around its values, which mean nothing and which the library takes for a part of them.
+fn without_spaces(list: &[u8]) -> Bytes {
+    let mut kept = Vec::with_capacity(list.len());
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    // So much of what is kept is no space at an end.
+    let mut solid = 0;
+    for byte in list {
+        let starts = kept.last().is_none_or(|last| matches!(last, b'{' | b','));
+        if !is_quoted && byte.is_ascii_whitespace() && !is_escaped {
+            if !(starts && solid == kept.len()) {
+                kept.push(*byte);
+            }
+            continue;
+        }
+        if !is_quoted && !is_escaped && matches!(byte, b',' | b'}') {
+            kept.truncate(solid);
+        }
+        kept.push(*byte);
+        solid = kept.len();
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+    }
+    kept.truncate(solid);
+    kept.into()
 }
 
 /// Are its texts those that the engine reads?
@@ -257,5 +289,23 @@ fn natural(kind: &Type) -> DataType {
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => DataType::Utf8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_around_the_values_of_a_list_mean_nothing() {
+        for (given, wanted) in [
+            ("{a,b}", "{a,b}"),
+            (r#"{"p", "f" , "t"}"#, r#"{"p","f","t"}"#),
+            (" { a b , {c , d} } ", "{a b,{c,d}}"),
+            (r#"{" x, \" y ", \ z}"#, r#"{" x, \" y ",\ z}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(without_spaces(given.as_bytes()), wanted, "{given}");
+        }
     }
 }

@@ -5,10 +5,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, Query, Select,
-    SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
-    visit_expressions_mut,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, Value,
+    ValueWithSpan, VisitMut, VisitorMut, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::catalog::SYSTEM_SCHEMA;
+use super::dialect;
+use super::tables::ADDED;
 
 /// What the planner takes a backslash for in a pattern.
 const ESCAPE: char = '\\';
@@ -58,23 +64,44 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
         }
         Expr::Function(function) => {
             list_of_any(function);
-            array_of_query(function)
+            dialect::pattern(function);
+            array_of_query(function).or_else(|| at_time_zone(function))
         }
         Expr::BinaryOp { left, right, .. } => {
             by_name(left, right);
             None
         }
         Expr::CompoundFieldAccess { root, access_chain } => field_of(root, access_chain),
+        Expr::Cast {
+            expr,
+            data_type: DataType::Regclass,
+            ..
+        } if matches!(expr.as_ref(), Expr::Function(_)) => identifier_of(expr),
         _ => None,
     }
 }
 
-/// `typinput = 'array_in'::regproc`: here the column has the name of the function, not its identifier.
+/// Columns of `pg_type` that have the name of a function here, and its identifier in PostgreSQL.
+const FUNCTIONS_OF_TYPES: [&str; 4] = ["typinput", "typoutput", "typreceive", "typsend"];
+/// Their text where there is no function.
+const NO_FUNCTION: &str = "-";
+
+/// `typinput = 'array_in'::regproc`, `typreceive <> 0`
 fn by_name(left: &Expr, right: &mut Expr) {
-    let is_name = left.to_string().to_ascii_lowercase().ends_with("typinput");
-    if is_name && right.to_string().contains("array_in") {
-        *right = Expr::value(Value::SingleQuotedString("array_in".to_owned()));
+    let column = left.to_string().to_ascii_lowercase();
+    let column = column.rsplit('.').next().unwrap_or_default();
+    if !FUNCTIONS_OF_TYPES.contains(&column) {
+        return;
     }
+    let right_text = right.to_string();
+    let name = if right_text == "0" {
+        NO_FUNCTION
+    } else if right_text.contains("array_in") {
+        "array_in"
+    } else {
+        return;
+    };
+    *right = Expr::value(Value::SingleQuotedString(name.to_owned()));
 }
 
 /// Letters of a day such as 2024-03-04.
@@ -94,11 +121,48 @@ fn is_day_with_zone(text: &str) -> bool {
     day.len() == DAY && is_zone && day.parse::<chrono::NaiveDate>().is_ok()
 }
 
-/// Columns of PostgreSQL may have the same name, as those without one do.
+/// Columns of PostgreSQL may have the same name, as those without one do. Tables of its catalog need no schema: the library
+/// knows its own, here are ours.
 struct Selects;
 
 impl VisitorMut for Selects {
     type Break = ();
+
+    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
+        if let [ObjectNamePart::Identifier(name)] = relation.0.as_slice()
+            && ADDED.contains(&name.value.to_ascii_lowercase().as_str())
+        {
+            *relation = ObjectName::from(vec![Ident::new(SYSTEM_SCHEMA), name.clone()]);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The planner takes names of table functions as they are written.
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        let name = match table {
+            TableFactor::UNNEST {
+                alias, array_exprs, ..
+            } => {
+                unnested(alias.as_mut(), array_exprs);
+                return ControlFlow::Continue(());
+            }
+            TableFactor::Table {
+                name,
+                args: Some(_),
+                ..
+            }
+            | TableFactor::Function { name, .. } => name,
+            _ => return ControlFlow::Continue(()),
+        };
+        for part in &mut name.0 {
+            if let ObjectNamePart::Identifier(word) = part
+                && word.quote_style.is_none()
+            {
+                word.value.make_ascii_lowercase();
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let mut seen = BTreeSet::new();
@@ -113,6 +177,31 @@ impl VisitorMut for Selects {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Lists of columns that make up a key or an index.
+const KEYS: [&str; 3] = ["conkey", "confkey", "indkey"];
+
+/// The name of `unnest(…)` is also that of its column. There are no keys whose columns it could give, and the planner does
+/// not take lists out of the table before.
+fn unnested(alias: Option<&mut TableAlias>, lists: &mut [Expr]) {
+    let [list] = lists else { return };
+    let text = list.to_string().to_ascii_lowercase();
+    if text
+        .rsplit('.')
+        .next()
+        .is_some_and(|name| KEYS.contains(&name))
+    {
+        *list = list_of(Expr::value(Value::Null), DataType::SmallInt(None));
+    }
+    if let Some(alias) = alias
+        && alias.columns.is_empty()
+    {
+        alias.columns.push(TableAliasColumnDef {
+            name: alias.name.clone(),
+            data_type: None,
+        });
     }
 }
 
@@ -144,17 +233,53 @@ fn list_of_any(function: &mut Function) {
     }
 }
 
+/// `format('%I', x)::regclass`: the library looks up constants and parameters only. The schema is taken for the one that there is.
+fn identifier_of(name: &Expr) -> Option<Expr> {
+    let query = format!(
+        "SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = \
+         replace(regexp_replace(CAST({name} AS TEXT), '^.*[.]', ''), '\"', '')"
+    );
+    match Parser::parse_sql(&PostgreSqlDialect {}, &query)
+        .ok()?
+        .pop()?
+    {
+        Statement::Query(query) => Some(Expr::Subquery(query)),
+        _ => None,
+    }
+}
+
 fn texts(expression: Expr) -> Expr {
+    list_of(expression, DataType::Text)
+}
+
+fn list_of(expression: Expr, kind: DataType) -> Expr {
     Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(expression),
-        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(
-            Box::new(DataType::Text),
-            None,
-        )),
+        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(kind), None)),
         array: false,
         format: None,
     }
+}
+
+/// `timezone(zone, x)` as `x AT TIME ZONE zone`.
+fn at_time_zone(function: &Function) -> Option<Expr> {
+    let name = function.name.to_string();
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(zone)),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(time)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    name.eq_ignore_ascii_case("timezone")
+        .then(|| Expr::AtTimeZone {
+            timestamp: Box::new(Expr::Nested(Box::new(time.clone()))),
+            time_zone: Box::new(zone.clone()),
+        })
 }
 
 /// Functions that make one value of many rows.
@@ -253,8 +378,8 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-/// Is it about defaults, sequences or collations of columns? Columns of the lake have none, and the planner does not take
-/// such a query inside of another.
+/// Is it about defaults, sequences or collations of columns, or about policies? The lake has none, and the planner does not
+/// take such a query inside of another.
 fn is_over_nothing(query: &Query) -> bool {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return false;
@@ -270,7 +395,7 @@ fn is_over_nothing(query: &Query) -> bool {
     };
     let name = name.to_string().to_ascii_lowercase();
     let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
-    ["pg_attrdef", "pg_sequence", "pg_collation"].contains(&name)
+    ["pg_attrdef", "pg_sequence", "pg_collation", "pg_policy"].contains(&name)
 }
 
 fn one_char(value: &Value) -> Option<char> {
@@ -307,7 +432,10 @@ fn array_of_query(function: &Function) -> Option<Expr> {
     let FunctionArguments::Subquery(query) = &function.args else {
         return None;
     };
-    // psql asks for the options of tables, of which there are none.
+    // psql asks for the options and policies of tables, of which there are none.
+    if is_over_nothing(query) {
+        return Some(texts(Expr::value(Value::Null)));
+    }
     if query
         .to_string()
         .to_lowercase()
@@ -331,10 +459,13 @@ fn array_of_query(function: &Function) -> Option<Expr> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
-
     use super::*;
+
+    fn after(sql: &str) -> String {
+        let mut parsed = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap();
+        rewritten(&mut parsed[0]);
+        parsed[0].to_string()
+    }
 
     #[test]
     fn expressions_mean_the_same() {
@@ -365,8 +496,24 @@ mod tests {
                 "SELECT CAST(NULL AS TEXT[])",
             ),
             (
+                "SELECT x FROM c CROSS JOIN UNNEST(c.conkey) AS x, UNNEST(ARRAY[1]) AS y, UNNEST(z) AS z (a)",
+                "SELECT x FROM c CROSS JOIN UNNEST(CAST(NULL AS SMALLINT[])) AS x (x), UNNEST(ARRAY[1]) AS y (y), UNNEST(z) AS z (a)",
+            ),
+            (
+                "SELECT ARRAY(SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = c.oid) FROM c",
+                "SELECT CAST(NULL AS TEXT[]) FROM c",
+            ),
+            (
                 "SELECT (SELECT typname FROM pg_type WHERE oid = a.t LIMIT 1), (SELECT max(oid) FROM pg_type WHERE oid = a.t)",
                 "SELECT (SELECT first_value(typname) FROM pg_type WHERE oid = a.t), (SELECT max(oid) FROM pg_type WHERE oid = a.t)",
+            ),
+            (
+                "SELECT to_timestamp(a, 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), to_date(a, 'DD. Mon YY'), to_date(a, '%Y'), to_date(a, 'J'), to_char(a, 'YYYY')",
+                "SELECT to_timestamp(a, '%Y-%m-%dT%H:%M:%S.%6f'), to_date(a, '%d. %b %y'), to_date(a, '%Y'), to_date(a, 'J'), to_char(a, 'YYYY')",
+            ),
+            (
+                "SELECT TIMEZONE('Asia/Tokyo', a + b)",
+                "SELECT (a + b) AT TIME ZONE 'Asia/Tokyo'",
             ),
             ("SELECT (f(a)).n, b.c", "SELECT get_field((f(a)), 'n'), b.c"),
             (
@@ -383,9 +530,32 @@ mod tests {
             ),
             ("SELECT ARRAY[1, 2]", "SELECT ARRAY[1, 2]"),
         ] {
-            let mut parsed = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap();
-            rewritten(&mut parsed[0]);
-            assert_eq!(parsed[0].to_string(), wanted);
+            assert_eq!(after(sql), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_the_catalog_means_the_same() {
+        for (sql, wanted) in [
+            (
+                "SELECT 1 FROM pg_type AS t WHERE t.typreceive <> 0 OR typinput = 'array_in'::regproc OR typlen = 0",
+                "SELECT 1 FROM pg_type AS t WHERE t.typreceive <> '-' OR typinput = 'array_in' OR typlen = 0",
+            ),
+            (
+                "SELECT format('%I', a)::regclass, b.oid::regclass, $1::regclass",
+                "SELECT (SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = \
+                 replace(regexp_replace(CAST(format('%I', a) AS TEXT), '^.*[.]', ''), '\"', '')), b.oid::REGCLASS, $1::REGCLASS",
+            ),
+            (
+                "SELECT a FROM FUNNEL('x'), LATERAL Named_Query('y'), \"Quoted\"('z'), Offers",
+                "SELECT a FROM funnel('x'), LATERAL named_query('y'), \"Quoted\"('z'), Offers",
+            ),
+            (
+                "SELECT 1 FROM pg_indexes JOIN offers ON true JOIN public.pg_user ON true",
+                "SELECT 1 FROM pg_catalog.pg_indexes JOIN offers ON true JOIN public.pg_user ON true",
+            ),
+        ] {
+            assert_eq!(after(sql), wanted);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use chrono::{DateTime, Utc};
 use datafusion::config::Dialect;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
 use pgwire::messages::startup::SecretKey;
@@ -17,6 +17,7 @@ use super::cancel::Slot;
 use super::catalog::{Database, SCHEMA};
 use super::errors::Failure;
 use super::functions;
+use super::operators::Operators;
 use super::run::{Ends, Running};
 use super::settings::Settings;
 use crate::access::Caller;
@@ -200,23 +201,26 @@ impl Session {
             .config()
             .clone()
             .with_default_catalog_and_schema(who.database.name(), SCHEMA)
-            .with_information_schema(true);
+            // The database has its own.
+            .with_information_schema(false);
         let options = config.options_mut();
         options.catalog.create_default_catalog_and_schema = false;
         options.execution.time_zone = Some(settings.time_zone().to_owned());
         options.sql_parser.dialect = Dialect::PostgreSQL;
-        let state = SessionStateBuilder::new_from_existing(state)
+        let mut state = SessionStateBuilder::new_from_existing(state)
             .with_config(config)
             .with_catalog_list(who.database.over(&snapshot.session)?)
             .with_type_planner(Arc::new(PgOidTypePlanner))
             .with_session_id(uuid::Uuid::now_v7().to_string())
             .build();
+        state.register_expr_planner(Arc::new(Operators))?;
         let ctx = SessionContext::new_with_state(state);
         let known = functions::Known {
             database: who.database.name(),
             user: &who.user,
             pid: self.slot.pid(),
             settings: &self.settings,
+            views: who.database.views(),
         };
         functions::register(&ctx, &known);
         Ok(ctx)

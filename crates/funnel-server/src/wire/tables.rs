@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use datafusion::prelude::SessionContext;
 
 use super::settings::Settings;
 
@@ -52,7 +51,7 @@ pub(super) fn empty(name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
     Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![]])?)))
 }
 
-fn fields(columns: &[(&str, DataType)]) -> Vec<Field> {
+pub(super) fn fields(columns: &[(&str, DataType)]) -> Vec<Field> {
     columns
         .iter()
         .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
@@ -154,19 +153,29 @@ pub(super) fn settings(settings: &Settings) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }
 
-/// `pg_class` with the columns that it lacks.
-pub(super) async fn with_options(known: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+/// `pg_class` with the columns that it lacks, and without pages: DuckDB would ask for them one by one.
+pub(super) fn with_options(
+    known: &Schema,
+    classes: &[RecordBatch],
+) -> Result<Arc<dyn TableProvider>> {
     let added = fields(&[("relacl", list(TEXT)), ("reloptions", list(TEXT))]);
-    let known_fields = known.schema();
-    let known_fields = known_fields.fields().iter().cloned();
+    let known_fields = known.fields().iter().cloned();
     let all = known_fields.chain(added.iter().cloned().map(Arc::new));
     let schema: SchemaRef = Arc::new(Schema::new(all.collect::<Vec<_>>()));
-    let batches = SessionContext::new().read_table(known)?.collect().await?;
-    let batches = batches.into_iter().map(|batch| {
+    let batches = classes.iter().map(|batch| {
         let nothing = added
             .iter()
             .map(|field| new_null_array(field.data_type(), batch.num_rows()));
-        let columns: Vec<ArrayRef> = batch.columns().iter().cloned().chain(nothing).collect();
+        let names = batch.schema_ref().fields().iter().map(|field| field.name());
+        let known = names
+            .zip(batch.columns())
+            .map(|(name, column)| -> ArrayRef {
+                match name.as_str() {
+                    "relpages" => Arc::new(Int32Array::from(vec![0; batch.num_rows()])),
+                    _ => Arc::clone(column),
+                }
+            });
+        let columns: Vec<ArrayRef> = known.chain(nothing).collect();
         RecordBatch::try_new(Arc::clone(&schema), columns)
     });
     let batches = batches.collect::<Result<Vec<_>, _>>()?;

@@ -189,6 +189,35 @@ fn parts(pattern: &str) -> Vec<Part> {
     parts
 }
 
+/// The pattern by which `to_timestamp` and `to_date` of the library read what PostgreSQL reads by this one; none where the
+/// library cannot.
+pub(super) fn for_reading(pattern: &str) -> Option<String> {
+    let parts = parts(pattern).into_iter().map(|part| match part {
+        Part::Text(text) => Some(text.replace('%', "%%")),
+        Part::Field { field, .. } => {
+            let known = match field {
+                "YYYY" => "%Y",
+                "YY" => "%y",
+                "MM" => "%m",
+                "MON" => "%b",
+                "MONTH" => "%B",
+                "DD" => "%d",
+                "DDD" => "%j",
+                "HH24" => "%H",
+                "HH12" | "HH" => "%I",
+                "MI" => "%M",
+                "SS" => "%S",
+                "MS" | "FF3" => "%3f",
+                "US" | "FF6" => "%6f",
+                "AM" | "PM" => "%p",
+                _ => return None,
+            };
+            Some(known.to_owned())
+        }
+    });
+    parts.collect()
+}
+
 fn starts_with(text: &str, field: &str) -> bool {
     text.get(..field.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(field))

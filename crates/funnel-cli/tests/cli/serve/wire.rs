@@ -6,6 +6,7 @@ pub(super) mod hostile;
 mod protocol;
 mod rows;
 mod sight;
+mod tools;
 
 use std::time::Duration;
 

@@ -196,6 +196,16 @@ async fn patterns_of_to_char_are_those_of_postgresql() {
             .all(|month| month.starts_with("2024-0") && month.len() == 7),
         "{months:?}"
     );
+    for (query, wanted) in [
+        (
+            "SELECT to_timestamp('2024-03-04 15:07:09.123000', 'YYYY-MM-DD HH24:MI:SS.US')",
+            "2024-03-04 15:07:09.123000+00",
+        ),
+        ("SELECT TO_DATE('2024-03-04', 'YYYY-MM-DD')", "2024-03-04"),
+        ("SELECT to_date('04/03/2024', '%d/%m/%Y')", "2024-03-04"),
+    ] {
+        assert_eq!(text(&client, query).await, wanted, "{query}");
+    }
     assert_eq!(
         refusal(&client, "SELECT to_char(1.5, '9.9')")
             .await
