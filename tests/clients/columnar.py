@@ -11,7 +11,7 @@ import connectorx
 import duckdb
 import polars
 
-URI = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**os.environ)
+URI = "postgresql://{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**os.environ)
 TABLES = ["chats", "conversions", "events", "events_enriched", "ledger", "offers", "rejects", "sessions"]
 FUNNEL = "SELECT step, reached, rate_from_first FROM funnel('monitored', '2024-03-01', '2024-04-30') ORDER BY step_index"
 DAYS = "SELECT event_date, count(*) AS n, min(event_time) AS first, bool_or(device_family IS NULL) AS odd FROM events_enriched GROUP BY 1 ORDER BY 1"

@@ -13,6 +13,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Where it speaks PostgreSQL's protocol, by the same rule. `None`: nowhere.
     pub pg_listen: Option<SocketAddr>,
+    /// Where it speaks Arrow Flight SQL, by the same rule. `None`: nowhere.
+    pub flight_listen: Option<SocketAddr>,
     /// Certificate and key, if it speaks TLS; then it speaks nothing else.
     pub tls: Option<Tls>,
     /// Who may ask.

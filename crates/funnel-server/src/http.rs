@@ -14,7 +14,6 @@ mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
@@ -32,15 +31,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
+use crate::acceptor::CLIENT_TIME;
 use crate::metrics;
 use problem::{Problem, REQUEST_ID};
 
 /// No script but our own files, nothing from elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-/// Between two pieces of the body of a request.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The page at `/`, the API below `/api/v1`.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -63,7 +60,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/{*path}", get(page::other))
         .layer(CompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(limit))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIME))
+        .layer(RequestBodyTimeoutLayer::new(CLIENT_TIME))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             metrics::count,
@@ -162,9 +159,12 @@ fn is_local(headers: &HeaderMap) -> bool {
     let host = headers
         .get(header::HOST)
         .and_then(|value| value.to_str().ok());
-    let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else {
-        return false;
-    };
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    host.as_ref().is_some_and(is_local_name)
+}
+
+/// Is it a name or an address of this machine?
+pub(crate) fn is_local_name(host: &Authority) -> bool {
     let name = host.host().trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost")
         || name

@@ -1,4 +1,4 @@
-//! Serves the lake: an HTTP API with the web page over it, and the PostgreSQL wire.
+//! Serves the lake: an HTTP API with the web page over it, the PostgreSQL wire, and Arrow Flight SQL.
 //!
 //! | Module | What it holds |
 //! | --- | --- |
@@ -9,14 +9,22 @@
 //! | `http` | routes, forms of answers, errors |
 //! | `metrics` | what is counted |
 //! | `wire` | the PostgreSQL wire |
-//! | `tls` | certificate and key, and where a server may listen |
+//! | `flight` | Arrow Flight SQL |
+//! | `failure`, `running`, `placeholders`, `read_only` | what both of them need of a statement |
+//! | `acceptor`, `tls` | connections of HTTP; certificate and key, and where a server may listen |
 
+mod acceptor;
 pub mod access;
 pub mod config;
 mod error;
+mod failure;
+mod flight;
 mod http;
 mod metrics;
+mod placeholders;
+mod read_only;
 mod runner;
+mod running;
 mod scram;
 mod snapshots;
 mod tls;
@@ -27,20 +35,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use funnel_lake::Lake;
 use funnel_query::QueryOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 pub use access::{Access, NewToken};
 pub use config::{Limits, ServerConfig};
 pub use error::{Result, ServerError};
 pub use tls::Tls;
 
+use acceptor::Protocol;
 use access::Failures;
+use flight::Flight;
 use metrics::Metrics;
 use runner::Runner;
 use snapshots::Snapshots;
@@ -66,6 +73,7 @@ pub struct Server {
     router: Router,
     tls: Option<Tls>,
     wire: Option<Wire>,
+    flight: Option<Flight>,
 }
 
 impl Server {
@@ -91,12 +99,17 @@ impl Server {
             Some(listen) => Some(Wire::bind(Arc::clone(&app), listen, config.tls.as_ref()).await?),
             None => None,
         };
+        let flight = match config.flight_listen {
+            Some(listen) => Some(Flight::bind(Arc::clone(&app), listen, config.tls.clone()).await?),
+            None => None,
+        };
         Ok(Self {
             listener,
             address,
             router: http::router(app),
             tls: config.tls,
             wire,
+            flight,
         })
     }
 
@@ -112,6 +125,12 @@ impl Server {
         self.wire.as_ref().map(Wire::address)
     }
 
+    /// Where it will speak Arrow Flight SQL, if it does.
+    #[must_use]
+    pub fn flight_address(&self) -> Option<SocketAddr> {
+        self.flight.as_ref().map(Flight::address)
+    }
+
     /// The document that describes the API (OpenAPI 3.1, JSON).
     #[must_use]
     pub fn openapi() -> String {
@@ -121,52 +140,23 @@ impl Server {
     /// Answers until the token is cancelled; requests and statements that run then are answered first.
     ///
     /// # Errors
-    /// The port failed.
+    /// A port failed.
     pub async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
-        let listener = self.listener.into_std()?;
-        let service = self
-            .router
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let handle = Handle::new();
-        let (stopped, stopping) = (stop.clone(), handle.clone());
-        let _stopping = AbortOnDropHandle::new(tokio::spawn(async move {
-            stopped.cancelled().await;
-            stopping.graceful_shutdown(None);
-        }));
-        let http = async {
-            match &self.tls {
-                Some(tls) => {
-                    let config = RustlsConfig::from_config(tls.http());
-                    let server = axum_server::from_tcp_rustls(listener, config)?
-                        .map(|tls| tls.handshake_timeout(CLIENT_TIME));
-                    patient(server, &handle).serve(service).await
-                }
-                None => {
-                    let server = axum_server::from_tcp(listener)?;
-                    patient(server, &handle).serve(service).await
-                }
+        let tls = self.tls.map(|tls| tls.http());
+        let protocol = Protocol::Http1;
+        let http = acceptor::serve(self.listener, self.router, tls, protocol, stop.clone());
+        let flight = async {
+            match self.flight {
+                Some(flight) => flight.serve(stop.clone()).await,
+                None => Ok(()),
             }
         };
         let wire = async {
             if let Some(wire) = self.wire {
-                wire.serve(stop).await;
+                wire.serve(stop.clone()).await;
             }
         };
-        let (ended, ()) = tokio::join!(http, wire);
-        ended
+        let (http, flight, ()) = tokio::join!(http, flight, wire);
+        http.and(flight)
     }
-}
-
-/// A client may take so long for a TLS handshake, for the first request, and for the head of each.
-const CLIENT_TIME: Duration = Duration::from_secs(10);
-
-/// Slow clients are sent away.
-fn patient<A>(
-    server: axum_server::Server<SocketAddr, A>,
-    handle: &Handle<SocketAddr>,
-) -> axum_server::Server<SocketAddr, A> {
-    let mut server = server.first_request_timeout(CLIENT_TIME).http1_only();
-    let http = server.http_builder();
-    http.http1().header_read_timeout(CLIENT_TIME);
-    server.handle(handle.clone())
 }

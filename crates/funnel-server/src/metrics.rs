@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
+use tonic::{Code, Status};
 
 use crate::App;
 
@@ -23,6 +24,20 @@ use crate::App;
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Of a request that no route answers.
 const NO_ROUTE: &str = "none";
+
+/// What Flight calls its methods.
+const METHODS: [&str; 10] = [
+    "DoAction",
+    "DoExchange",
+    "DoGet",
+    "DoPut",
+    "GetFlightInfo",
+    "GetSchema",
+    "Handshake",
+    "ListActions",
+    "ListFlights",
+    "PollFlightInfo",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabel {
@@ -36,6 +51,14 @@ struct RouteLabel {
     route: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabel {
+    /// Of Flight.
+    method: String,
+    /// Of gRPC.
+    code: String,
+}
+
 type Seconds = Family<RouteLabel, Histogram, fn() -> Histogram>;
 
 /// What is counted.
@@ -43,6 +66,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabel, Counter>,
     seconds: Seconds,
+    flight_calls: Family<CallLabel, Counter>,
     unknown_callers: Counter,
     queries: Gauge,
     queries_max: Gauge,
@@ -61,6 +85,7 @@ impl Metrics {
         let requests = Family::default();
         let seconds =
             Seconds::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 9)));
+        let flight_calls = Family::default();
         let unknown_callers = Counter::default();
         let (queries, queries_max) = (Gauge::default(), Gauge::default());
         let lake_version = Gauge::default();
@@ -76,13 +101,18 @@ impl Metrics {
             Clone::clone(&seconds),
         );
         registry.register(
+            "flight_calls",
+            "Calls of Flight, by method and by the code at the head of their answer",
+            Clone::clone(&flight_calls),
+        );
+        registry.register(
             "unknown_callers",
             "Requests and connections with a token that is not known",
             Clone::clone(&unknown_callers),
         );
         registry.register(
             "queries_running",
-            "Queries that run, of HTTP and of PostgreSQL clients",
+            "Queries that run, of all protocols",
             Clone::clone(&queries),
         );
         registry.register(
@@ -99,6 +129,7 @@ impl Metrics {
             registry,
             requests,
             seconds,
+            flight_calls,
             unknown_callers,
             queries,
             queries_max,
@@ -138,6 +169,27 @@ pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: N
     let response = next.run(request).await;
     app.metrics
         .answered(&route, response.status().as_u16(), begin.elapsed());
+    response
+}
+
+/// Counts the call of Flight.
+pub(crate) async fn count_call(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let called = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let method = METHODS.iter().find(|method| **method == called);
+    let method = method.copied().unwrap_or(NO_ROUTE).to_owned();
+    let response = next.run(request).await;
+    let code = match Status::from_header_map(response.headers()) {
+        Some(status) => status.code(),
+        None if response.status().is_success() => Code::Ok,
+        None => Code::Unknown,
+    };
+    let code = format!("{code:?}");
+    let calls = &app.metrics.flight_calls;
+    calls.get_or_create(&CallLabel { method, code }).inc();
     response
 }
 

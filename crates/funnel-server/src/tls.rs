@@ -20,6 +20,8 @@ pub struct Tls {
 
 /// The name of HTTP/1.1 in a TLS handshake.
 const HTTP: &[u8] = b"http/1.1";
+/// The name of HTTP/2 in a TLS handshake.
+const HTTP2: &[u8] = b"h2";
 /// The name of PostgreSQL's protocol in a TLS handshake.
 const POSTGRESQL: &[u8] = b"postgresql";
 
@@ -64,6 +66,10 @@ impl Tls {
 
     pub(crate) fn postgresql(&self) -> Arc<ServerConfig> {
         self.named(POSTGRESQL)
+    }
+
+    pub(crate) fn flight(&self) -> Arc<ServerConfig> {
+        self.named(HTTP2)
     }
 
     fn named(&self, protocol: &[u8]) -> Arc<ServerConfig> {

@@ -1,4 +1,4 @@
-//! `funnel serve`: the HTTP API and the web page, and the PostgreSQL wire.
+//! `funnel serve`: the HTTP API and the web page, the PostgreSQL wire, and Arrow Flight SQL.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,6 +46,14 @@ pub(super) async fn run(context: &Context, args: &ServeArgs) -> Result<Exit> {
         output::note(&format!(
             "postgresql://{address}/funnel  for PostgreSQL clients"
         ));
+    }
+    if let Some(address) = server.flight_address() {
+        let scheme = if scheme == "https" {
+            "grpc+tls"
+        } else {
+            "grpc"
+        };
+        output::note(&format!("{scheme}://{address}  Arrow Flight SQL"));
     }
     let stop = CancellationToken::new();
     let serving = server.serve(stop.clone());
@@ -95,6 +103,7 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
                 .hint("write an address and a port, such as 127.0.0.1:8088")
         })?,
         pg_listen: address(settings, "serve.pg_listen")?,
+        flight_listen: address(settings, "serve.flight_listen")?,
         tls: tls(settings)?,
         access: match settings.text("serve.tokens") {
             Some(path) => Access::from_file(Path::new(path))?,
@@ -154,6 +163,11 @@ fn overrides(args: &ServeArgs) -> Overrides {
             "serve.pg_listen",
             args.pg_listen.clone(),
             Origin::Flag("--pg-listen"),
+        ),
+        (
+            "serve.flight_listen",
+            args.flight_listen.clone(),
+            Origin::Flag("--flight-listen"),
         ),
         ("serve.tokens", tokens, Origin::Flag("--tokens")),
     ];

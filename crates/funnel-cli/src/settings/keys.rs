@@ -167,6 +167,12 @@ pub(crate) const KEYS: &[Key] = &[
         "\"127.0.0.1:5433\" or \"off\"",
     ),
     key(
+        "serve.flight_listen",
+        Kind::Address,
+        Some("off"),
+        "\"127.0.0.1:32010\" or \"off\"",
+    ),
+    key(
         "serve.tokens",
         Kind::Text,
         None,

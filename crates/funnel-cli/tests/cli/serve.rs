@@ -4,6 +4,7 @@
 mod answers;
 mod client;
 mod dashboards;
+mod flight;
 mod hostile;
 mod metrics;
 mod mutations;
@@ -67,6 +68,8 @@ struct Service {
     client: Client,
     /// Of the PostgreSQL wire.
     pg: SocketAddr,
+    /// Of Arrow Flight SQL.
+    flight: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
@@ -107,12 +110,14 @@ impl Service {
                 "127.0.0.1:0",
                 "--pg-listen",
                 "127.0.0.1:0",
+                "--flight-listen",
+                "127.0.0.1:0",
             ],
         )
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-        let started = wait_for_line(&mut child, "/funnel");
+        let started = wait_for_line(&mut child, "Arrow Flight SQL");
         let address = |scheme: &str| {
             let (_, rest) = started.split_once(scheme).unwrap();
             let address = rest.split(['/', ' ']).next().unwrap();
@@ -123,6 +128,7 @@ impl Service {
                 address: address("http://"),
             },
             pg: address("postgresql://"),
+            flight: address("grpc://"),
             child,
             _dir: dir,
         }

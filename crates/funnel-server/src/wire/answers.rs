@@ -7,7 +7,6 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use bytes::Bytes;
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as Planned;
 use datafusion::sql::sqlparser::ast::Statement;
@@ -32,6 +31,7 @@ use super::run::{Ends, Running, apart, encoded};
 use super::session::{Context, Session};
 use super::settings::Settings;
 use super::statements::{Command, Cursor};
+use crate::read_only;
 
 /// The plan of a statement that reads.
 pub(super) async fn planned(
@@ -44,14 +44,7 @@ pub(super) async fn planned(
     let statement = Planned::Statement(Box::new(statement.clone()));
     let work = async move {
         let plan = state.statement_to_plan(statement).await?;
-        // What the parser let through the planner may still know as something that writes.
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)
-            .map_err(|_| Failure::read_only("a statement that writes"))?;
-        Ok(plan)
+        read_only::checked(plan)
     };
     apart(&session.shared.app.runner, ends, work).await
 }

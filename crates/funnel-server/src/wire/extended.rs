@@ -31,6 +31,7 @@ use super::prepared::{Prepared, Unused, is_same, parameters_of, statement_of, wi
 use super::run::{Ends, Running};
 use super::session::{Context, Session};
 use super::statements::{Command, parse};
+use crate::placeholders;
 
 /// Statements that one connection may have prepared.
 const STATEMENTS_MAX: usize = 1000;
@@ -264,7 +265,7 @@ impl Extended {
                 let context = session.context().await?;
                 let typed = dialect::with_lists(statement, said);
                 let statement = typed.as_ref().unwrap_or(statement);
-                let sampled = dialect::sampled(statement);
+                let sampled = placeholders::sampled(statement);
                 prepared.is_sample = sampled.is_some();
                 let planning = sampled.as_ref().unwrap_or(statement);
                 let plan = planned(session, &ends, &context, planning).await?;
@@ -299,7 +300,7 @@ impl Extended {
     async fn bind_values(&self, portal: &mut Portal<Prepared>) -> PgWireResult<()> {
         let prepared = &portal.statement.statement;
         let values = parameters::values(portal, &prepared.parameters)?;
-        let bound = dialect::bound(statement_of(&prepared.command)?, &values)?;
+        let bound = placeholders::bound(statement_of(&prepared.command)?, &values)?;
         let command = with_statement(&prepared.command, bound)?;
         let prepared = self.prepared(command, &[]).await?;
         let statement = StoredStatement::new(portal.statement.id.clone(), prepared, Vec::new());
@@ -328,7 +329,7 @@ impl Extended {
             && !prepared.parameters.is_empty()
         {
             let values = parameters::values(portal, &prepared.parameters)?;
-            let bound = dialect::bound(&cursor.query, &values)?;
+            let bound = placeholders::bound(&cursor.query, &values)?;
             command = Arc::new(with_statement(&command, bound)?);
         }
         if let Some(tag) = controlled(session, client, &command).await? {

@@ -1,25 +1,20 @@
 //! Parameters of prepared statements: which type each has, and the values that a client binds.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
-use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
+use arrow_pg::datatypes::into_pg_type;
 use bytes::Bytes;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use pgwire::api::Type;
 use pgwire::api::portal::Portal;
 use pgwire::error::PgWireResult;
 
 use super::errors::Failure;
 use super::prepared::Prepared;
-
-/// Parameters that a statement may have, as in PostgreSQL.
-const PARAMETERS_MAX: usize = 65_535;
+use crate::placeholders::{PARAMETERS_MAX, wanted};
 
 /// A parameter of a statement.
 #[derive(Debug, Clone)]
@@ -32,7 +27,7 @@ pub(super) struct Parameter {
 
 /// The parameters of a plan. `said` is what the client said of them.
 pub(super) fn of(plan: &LogicalPlan, said: &[Option<Type>]) -> Result<Vec<Parameter>, Failure> {
-    let found = placeholders(plan)?;
+    let found = wanted(plan)?;
     let count = found.keys().copied().max().unwrap_or(0).max(said.len());
     if count > PARAMETERS_MAX {
         return Err(Failure::new("54023", "a statement has too many parameters"));
@@ -57,85 +52,6 @@ pub(super) fn of(plan: &LogicalPlan, said: &[Option<Type>]) -> Result<Vec<Parame
         }
     };
     Ok((0..count).map(parameter).collect())
-}
-
-/// What a plan says of a parameter.
-#[derive(Debug, Clone, Default)]
-struct Wanted {
-    data_type: Option<DataType>,
-    /// The kind of identifier that it is compared with.
-    alias: Option<Type>,
-}
-
-fn placeholders(plan: &LogicalPlan) -> Result<HashMap<usize, Wanted>, Failure> {
-    let mut found: HashMap<usize, Wanted> = HashMap::new();
-    for (name, data_type) in plan.get_parameter_types()? {
-        let wanted = Wanted {
-            data_type,
-            alias: None,
-        };
-        found.insert(number(&name)?, wanted);
-    }
-    plan.apply_with_subqueries(|node| {
-        // How many rows is a number, which the library leaves open.
-        if let LogicalPlan::Limit(limit) = node {
-            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
-                if let Expr::Placeholder(placeholder) = count.as_ref()
-                    && let Ok(at) = number(&placeholder.id)
-                {
-                    found.entry(at).or_default().data_type = Some(DataType::Int64);
-                }
-            }
-        }
-        for expression in node.expressions() {
-            expression.apply(|expression| {
-                if let Some((name, data_type, alias)) = described(expression)
-                    && let Ok(at) = number(name)
-                {
-                    let wanted = found.entry(at).or_default();
-                    wanted.data_type = wanted.data_type.take().or(data_type);
-                    wanted.alias = wanted.alias.take().or(alias);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
-}
-
-/// What an expression says of the parameter that it is, or casts.
-fn described(expression: &Expr) -> Option<(&str, Option<DataType>, Option<Type>)> {
-    let alias = |placeholder: &Placeholder| {
-        let field = placeholder.field.as_deref()?;
-        let kind = field.metadata().get(PG_OID_ALIAS_KEY)?;
-        pg_type_for_alias_kind(kind).filter(|_| *field.data_type() == DataType::Int32)
-    };
-    match expression {
-        Expr::Placeholder(placeholder) => Some((&placeholder.id, None, alias(placeholder))),
-        Expr::Cast(cast) => match cast.expr.as_ref() {
-            Expr::Placeholder(placeholder) => {
-                let data_type = cast.field.data_type().clone();
-                Some((&placeholder.id, Some(data_type), alias(placeholder)))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn number(name: &str) -> Result<usize, Failure> {
-    let number = name
-        .strip_prefix('$')
-        .and_then(|digits| digits.parse().ok());
-    number
-        .filter(|number| (1..=PARAMETERS_MAX).contains(number))
-        .ok_or_else(|| {
-            Failure::new(
-                "42P02",
-                format!("there is no parameter {name}: write $1, $2 and so on"),
-            )
-        })
 }
 
 /// The values that were bound.

@@ -13,11 +13,11 @@ use pgwire::api::{ClientInfo, Type};
 use pgwire::error::PgWireResult;
 
 use super::answers::fields;
-use super::dialect;
 use super::errors::Failure;
 use super::parameters::Parameter;
 use super::session::{Context, Session};
 use super::statements::{Command, Cursor};
+use crate::placeholders;
 
 /// A statement that was prepared.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ pub(super) fn with_statement(command: &Command, statement: Statement) -> Result<
 /// What the client said of each parameter; those that no plan tells of count too.
 pub(super) fn parameters_of(statement: &Statement, said: &[Option<Type>]) -> Vec<Option<Type>> {
     let mut said = said.to_vec();
-    said.resize(said.len().max(dialect::parameters(statement)), None);
+    said.resize(said.len().max(placeholders::highest(statement)), None);
     said
 }
 

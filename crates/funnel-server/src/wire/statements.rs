@@ -14,6 +14,7 @@ use super::copy::CopyForm;
 use super::dialect;
 use super::errors::{Failure, syntax};
 use super::rewrite::rewritten;
+use crate::read_only::refused;
 
 static PARSER: LazyLock<PostgresCompatibilityParser> =
     LazyLock::new(PostgresCompatibilityParser::new);
@@ -177,36 +178,6 @@ fn of_session(statement: Statement) -> Result<Command, Failure> {
             let word = text.split_whitespace().next().unwrap_or_default();
             return Err(Failure::unsupported(format!("{word} is not known here")));
         }
-    })
-}
-
-/// What would write, by its name.
-fn refused(statement: &Statement) -> Option<&'static str> {
-    Some(match statement {
-        Statement::Insert(_) => "INSERT",
-        Statement::Update(_) => "UPDATE",
-        Statement::Delete(_) => "DELETE",
-        Statement::Merge(_) => "MERGE",
-        Statement::Truncate(_) => "TRUNCATE",
-        Statement::CreateTable(_) => "CREATE TABLE",
-        Statement::CreateView(_) => "CREATE VIEW",
-        Statement::CreateSchema { .. } => "CREATE SCHEMA",
-        Statement::CreateDatabase { .. } => "CREATE DATABASE",
-        Statement::CreateFunction(_) => "CREATE FUNCTION",
-        Statement::CreateIndex(_) => "CREATE INDEX",
-        Statement::CreateRole(_) => "CREATE ROLE",
-        Statement::CreateExtension(_) => "CREATE EXTENSION",
-        Statement::CreateSequence { .. } => "CREATE SEQUENCE",
-        Statement::Drop { .. } => "DROP",
-        Statement::DropFunction(_) => "DROP FUNCTION",
-        Statement::AlterTable(_) => "ALTER TABLE",
-        Statement::Grant(_) => "GRANT",
-        Statement::Revoke(_) => "REVOKE",
-        Statement::Comment { .. } => "COMMENT",
-        Statement::Analyze(_) => "ANALYZE",
-        Statement::Vacuum(_) => "VACUUM",
-        Statement::LockTables { .. } => "LOCK",
-        _ => return None,
     })
 }
 

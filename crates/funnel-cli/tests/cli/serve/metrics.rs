@@ -16,8 +16,8 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
     lines.map(sample).collect()
 }
 
-#[test]
-fn requests_and_queries_are_counted_and_every_metric_is_described() {
+#[tokio::test]
+async fn requests_and_queries_are_counted_and_every_metric_is_described() {
     let service = Service::start("queries = 3");
     for query in ["SELECT 1 AS one", "SELECT count(*) FROM events"] {
         assert_eq!(service.sql(query, None).status, 200);
@@ -25,6 +25,10 @@ fn requests_and_queries_are_counted_and_every_metric_is_described() {
     service.sql("SELECT nothing", None).problem(400);
     let status = service.get("/api/v1/status").json();
     service.get("/no/such/page");
+    let mut flight = super::flight::connect(&service).await;
+    assert_eq!(super::flight::texts(&mut flight, "SELECT 1").await, ["1"]);
+    let refused = flight.execute("SELECT nothing".to_owned(), None).await;
+    refused.unwrap_err();
     let answer = service.get("/metrics");
     let text = answer.text();
     assert!(answer.headers["content-type"].starts_with("application/openmetrics-text"));
@@ -45,6 +49,18 @@ fn requests_and_queries_are_counted_and_every_metric_is_described() {
         (
             r#"funnel_serve_request_seconds_count{route="/api/v1/sql"}"#,
             3.0,
+        ),
+        (
+            r#"funnel_serve_flight_calls_total{method="GetFlightInfo",code="Ok"}"#,
+            1.0,
+        ),
+        (
+            r#"funnel_serve_flight_calls_total{method="GetFlightInfo",code="InvalidArgument"}"#,
+            1.0,
+        ),
+        (
+            r#"funnel_serve_flight_calls_total{method="DoGet",code="Ok"}"#,
+            1.0,
         ),
         ("funnel_serve_unknown_callers_total", 0.0),
         ("funnel_serve_queries_running", 0.0),

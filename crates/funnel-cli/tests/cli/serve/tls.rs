@@ -7,13 +7,16 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_flight::sql::client::FlightSqlServiceClient;
 use funnel_server::NewToken;
+use futures::TryStreamExt;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use super::super::ingest::wait_for_line;
 use super::super::{empty_dir, funnel, run};
@@ -28,6 +31,7 @@ const TOKENS: &str = "tokens = \"tokens.toml\"";
 /// A folder with certificate, key and file of tokens, and what a client needs of them.
 struct Place {
     dir: TempDir,
+    certificate: String,
     token: NewToken,
     client: Arc<ClientConfig>,
 }
@@ -56,6 +60,7 @@ impl Place {
             .with_no_client_auth();
         Self {
             dir,
+            certificate: cert.pem(),
             token,
             client: Arc::new(client),
         }
@@ -81,7 +86,7 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let started = wait_for_line(&mut child, "/funnel");
+        let started = wait_for_line(&mut child, "Arrow Flight SQL");
         let port = |scheme: &str| {
             let (_, rest) = started.split_once(scheme).unwrap();
             let address: SocketAddr = rest.split(['/', ' ']).next().unwrap().parse().unwrap();
@@ -90,6 +95,7 @@ impl Place {
         Service {
             http: port("https://"),
             pg: port("postgresql://"),
+            flight: port("grpc+tls://"),
             child,
         }
     }
@@ -113,6 +119,7 @@ impl Place {
 struct Service {
     http: SocketAddr,
     pg: SocketAddr,
+    flight: SocketAddr,
     child: Child,
 }
 
@@ -127,18 +134,17 @@ impl Drop for Service {
 #[test]
 fn others_are_let_in_only_with_tls_and_tokens() {
     let place = Place::new();
-    for beyond in ["listen", "pg_listen"] {
+    for beyond in ["listen", "pg_listen", "flight_listen"] {
         for (more, missing) in [
             (String::new(), "TLS and tokens"),
             (TOKENS.to_owned(), "without TLS: set `serve.tls_cert`"),
             (TLS.to_owned(), "without tokens: set `serve.tokens`"),
         ] {
-            let other = if beyond == "listen" {
-                "pg_listen"
-            } else {
-                "listen"
-            };
-            let serve = format!("{beyond} = \"0.0.0.0:0\"\n{other} = \"127.0.0.1:0\"\n{more}");
+            let others = ["listen", "pg_listen"].iter().filter(|key| **key != beyond);
+            let others: String = others
+                .map(|key| format!("{key} = \"127.0.0.1:0\"\n"))
+                .collect();
+            let serve = format!("{beyond} = \"0.0.0.0:0\"\n{others}{more}");
             let said = place.refusal(&serve);
             assert!(
                 said.contains(missing) && said.contains("0.0.0.0:0"),
@@ -175,7 +181,9 @@ fn files_that_prove_nothing_are_refused_by_name() {
 #[tokio::test]
 async fn with_tls_nothing_is_answered_in_the_clear() {
     let place = Place::new();
-    let serve = format!("listen = \"0.0.0.0:0\"\npg_listen = \"0.0.0.0:0\"\n{TLS}\n{TOKENS}");
+    let ports =
+        ["listen", "pg_listen", "flight_listen"].map(|key| format!("{key} = \"0.0.0.0:0\""));
+    let serve = format!("{}\n{TLS}\n{TOKENS}", ports.join("\n"));
     let service = place.start(&serve);
     let known = place.get(service.http, "/api/v1/status", &place.token.secret);
     assert_eq!(known.status, 200, "{}", known.text());
@@ -210,6 +218,42 @@ async fn with_tls_nothing_is_answered_in_the_clear() {
         .query_one("SELECT count(*) > 0 FROM events", &[])
         .await;
     assert!(row.unwrap().get::<_, bool>(0));
+    over_flight(&place, service.flight).await;
+}
+
+async fn over_flight(place: &Place, at: SocketAddr) {
+    let plain = Endpoint::from_shared(format!("http://{at}")).unwrap();
+    // The connection may be made; nothing is answered on it.
+    if let Ok(channel) = plain.connect().await {
+        let mut client = FlightSqlServiceClient::new(channel);
+        client.set_token(place.token.secret.clone());
+        client
+            .execute("SELECT 1".to_owned(), None)
+            .await
+            .unwrap_err();
+    }
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&place.certificate))
+        .domain_name("localhost");
+    let endpoint = Endpoint::from_shared(format!("https://{at}")).unwrap();
+    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+    let mut client = FlightSqlServiceClient::new(channel);
+    let refused = client.execute("SELECT 1".to_owned(), None).await;
+    assert!(
+        refused.unwrap_err().to_string().contains("Bearer TOKEN"),
+        "it was let in without a token"
+    );
+    client.set_token(place.token.secret.clone());
+    let info = client.execute("SELECT 1".to_owned(), None).await.unwrap();
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let rows: Vec<_> = client
+        .do_get(ticket)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(rows[0].num_rows(), 1);
 }
 
 /// A client that never comes to its point is sent away, and others are answered meanwhile.
