@@ -6,12 +6,13 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export FUNNEL_DEMO_DIR ?= $(CURDIR)/funnel-demo
 
-.PHONY: help demo test test-clients lint
+.PHONY: help demo test test-clients lint audit
 help:
 	@echo "make demo   build, run the main job on the embedded Kafka, print the funnel"
 	@echo "make test   install what is missing, then run the whole suite"
 	@echo "make test-clients   the examples: Airflow, Dagster, dbt, Spark, Streamlit, Observable, Superset and the light ones"
 	@echo "make lint   format, clippy, docs"
+	@echo "make audit  known vulnerabilities of the dependencies; reads the database of RustSec from its repository"
 
 demo:
 	cargo build --locked -p funnel-cli
@@ -28,3 +29,7 @@ test-clients:
 
 lint:
 	scripts/test format clippy docs
+
+audit:
+	scripts/install-test-deps
+	"$${XDG_CACHE_HOME:-$$HOME/.cache}/funnel/cargo-deny/bin/cargo-deny" --locked check advisories
