@@ -137,7 +137,7 @@ async fn what_cannot_be_answered_is_refused_with_what_could_be() {
         (call(", 'session'"), "named_struct('unit', 'session')"),
         (
             call(", named_struct('steps', 'x')"),
-            "no option `steps`; it has: breakdown, account",
+            "no option `steps`; it has: breakdown, top, account",
         ),
         (
             call(", named_struct('unit', 'week')"),
