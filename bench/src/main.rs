@@ -25,6 +25,10 @@ funnel-bench once --funnel BINARY [--python PYTHON]
     `ch:strict_once` over one visitor with 100 to 100,000 rows, beside ClickHouse.
 funnel-bench flat --funnel BINARY --layout EVENTS=PATH… [--python PYTHON] [--repeats N]
     Time per event, over files of different size.
+funnel-bench serve --funnel BINARY --lake DIR [--month FROM,TO,FUNNEL] [--python PYTHON]
+                   [--repeats N] [--clients N]
+    A funnel over the events of a lake through `funnel serve`, one client and several, beside
+    ClickHouse over the same files; and a published month.
 ";
 
 type AnyError = Box<dyn Error>;
@@ -48,6 +52,7 @@ fn run() -> Result<(), AnyError> {
         Some("kernel") => kernel::run(&mut arguments),
         Some("data") => data::run(&mut arguments),
         Some(command @ ("peers" | "once" | "flat")) => peers::run(command, arguments),
+        Some("serve") => peers::serve(arguments),
         _ => Ok(write!(stdout(), "{USAGE}")?),
     }
 }
