@@ -290,7 +290,6 @@ mod tests {
         example = example
             .replace("\n# max_age", "\nmax_age")
             .replace("\n# future", "\nfuture")
-            .replace("\n# flight_listen", "\nflight_listen")
             .replace("\n# tokens", "\ntokens")
             .replace("\n# tls_", "\ntls_");
         let found = settings(&example, vec![]).unwrap();
