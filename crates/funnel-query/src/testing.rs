@@ -17,6 +17,19 @@ use crate::{QueryOptions, QuerySession};
 
 pub(crate) const ACCOUNT: &str = "a";
 
+/// A funnel of offers: shown, then clicked.
+pub(crate) const TWO_STEPS: &str = r#"
+name = "two"
+question = "?"
+unit = "offer"
+[[steps]]
+name = "shown"
+when = "event_type = 'engagement_impression'"
+[[steps]]
+name = "clicked"
+when = "event_type = 'engagement_click'"
+"#;
+
 /// A row of `session` (`None`: of no session) at second `at` of 2024-03-04, UTC; `more` overrides.
 #[expect(
     clippy::needless_pass_by_value,

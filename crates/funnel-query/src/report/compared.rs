@@ -6,19 +6,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{row, session_at};
-
-const TWO_STEPS: &str = r#"
-name = "two"
-question = "?"
-unit = "offer"
-[[steps]]
-name = "shown"
-when = "event_type = 'engagement_impression'"
-[[steps]]
-name = "clicked"
-when = "event_type = 'engagement_click'"
-"#;
+use crate::testing::{TWO_STEPS, row, session_at};
 
 /// An offer shown at this time and, if so, clicked ten seconds later.
 fn offer(time: &str, clicked: bool) -> Vec<Value> {

@@ -5,19 +5,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{row, session};
-
-const TWO_STEPS: &str = r#"
-name = "two"
-question = "?"
-unit = "offer"
-[[steps]]
-name = "shown"
-when = "event_type = 'engagement_impression'"
-[[steps]]
-name = "clicked"
-when = "event_type = 'engagement_click'"
-"#;
+use crate::testing::{TWO_STEPS, row, session};
 
 fn request(text: &str) -> ReportRequest {
     let day: NaiveDate = "2024-03-04".parse().unwrap();

@@ -1,6 +1,5 @@
 //! What PostgreSQL says in a way that the parser or the planner does not know.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -11,11 +10,6 @@ use pgwire::api::Type;
 
 use super::to_char;
 use crate::placeholders::placeholder;
-
-/// The text as the parser takes it.
-pub(super) fn adapted(text: &str) -> Cow<'_, str> {
-    Cow::Borrowed(text)
-}
 
 /// `to_timestamp('2024-03-04 00:00', 'YYYY-MM-DD HH24:MI')`: the library has other patterns. One with `%` is the library's.
 pub(super) fn pattern(function: &mut Function) {

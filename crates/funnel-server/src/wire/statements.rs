@@ -11,7 +11,6 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::copy::CopyForm;
-use super::dialect;
 use super::errors::{Failure, syntax};
 use super::rewrite::rewritten;
 use crate::read_only::refused;
@@ -66,8 +65,7 @@ pub(super) struct Cursor {
 
 /// The statements of a text; none for one of spaces and remarks.
 pub(super) fn parse(text: &str) -> Result<Vec<Command>, Failure> {
-    let text = dialect::adapted(text);
-    let statements = PARSER.parse(&text).map_err(|error| syntax(&error))?;
+    let statements = PARSER.parse(text).map_err(|error| syntax(&error))?;
     let statements = statements.into_iter().map(|mut statement| {
         rewritten(&mut statement);
         command(statement)

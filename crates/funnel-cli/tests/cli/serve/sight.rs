@@ -17,6 +17,15 @@ pub(super) fn token(name: &str, more: &str) -> (String, String) {
     (secret.to_owned(), entry)
 }
 
+/// A server with the tokens `one`, of a reader of the first account alone, and `all`, of an operator.
+pub(super) fn reader_and_operator() -> (Service, String, String) {
+    let own = &accounts()[0];
+    let (reader, one) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
+    let (operator, all) = token("all", "role = \"operator\"");
+    let service = Service::with_tokens(&format!("{one}{all}"));
+    (service, reader, operator)
+}
+
 /// Published while the server runs, and there without a restart.
 #[test]
 fn published_days_are_a_table_of_the_rows_that_one_may_see() {

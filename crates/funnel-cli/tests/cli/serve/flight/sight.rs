@@ -12,7 +12,7 @@ use super::{
     Client, connect, connect_as, endpoint, fetched, first, got, query, refusal, status, texts,
     ticket,
 };
-use crate::serve::sight::token;
+use crate::serve::sight::{reader_and_operator, token};
 use crate::serve::{Service, accounts};
 
 const TABLES: [&str; 6] = [
@@ -28,9 +28,7 @@ const TABLES: [&str; 6] = [
 async fn a_reader_of_one_account_never_sees_another() {
     let accounts = accounts();
     let own = &accounts[0];
-    let (secret, entry) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
-    let (all_secret, all) = token("all", "role = \"operator\"");
-    let service = Service::with_tokens(&format!("{entry}{all}"));
+    let (service, secret, all_secret) = reader_and_operator();
     let mut reader = connect_as(&service, &secret).await;
     let mut operator = connect_as(&service, &all_secret).await;
     for table in TABLES {
@@ -79,9 +77,7 @@ async fn a_reader_of_one_account_never_sees_another() {
 async fn a_prepared_statement_of_another_gives_no_more() {
     let accounts = accounts();
     let own = &accounts[0];
-    let (secret, entry) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
-    let (all_secret, all) = token("all", "role = \"operator\"");
-    let service = Service::with_tokens(&format!("{entry}{all}"));
+    let (service, secret, all_secret) = reader_and_operator();
     let mut reader = connect_as(&service, &secret).await;
     let mut operator = connect_as(&service, &all_secret).await;
     let sql = "SELECT DISTINCT account_id FROM events WHERE event_id <> ? ORDER BY 1";

@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 
 use super::hostile::{message, startup};
 use super::{PATIENCE, config, connect, connect_as, db_error, refusal, text, texts};
-use crate::serve::sight::token;
+use crate::serve::sight::{reader_and_operator, token};
 use crate::serve::{Service, accounts, command, lake};
 use crate::{empty_dir, run};
 
@@ -15,9 +15,7 @@ use crate::{empty_dir, run};
 async fn a_reader_of_one_account_never_sees_another() {
     let accounts = accounts();
     let own = &accounts[0];
-    let (secret, entry) = token("one", &format!("role = \"reader\"\naccounts = [\"{own}\"]"));
-    let (all_secret, all) = token("all", "role = \"operator\"");
-    let service = Service::with_tokens(&format!("{entry}{all}"));
+    let (service, secret, all_secret) = reader_and_operator();
     let reader = connect_as(config(&service).user("one").password(secret))
         .await
         .unwrap();
