@@ -23,7 +23,7 @@ impl Attempts {
         Self {
             entry: options.entry,
             ordered: machine(),
-            single: machine().first_only(),
+            single: machine().first_only().ending(),
         }
     }
 
@@ -64,21 +64,13 @@ impl Attempts {
         (0, &[])
     }
 
-    /// When the furthest chain of the last run begins.
-    pub(crate) fn entry(&self) -> Option<i64> {
-        match self.entry {
-            Entry::First => self.single.entry(),
-            Entry::Latest | Entry::EarliestLongest => self.ordered.entry(),
-        }
-    }
-
     /// Gives each attempt and how far it got.
     pub(crate) fn each(&mut self, rows: &[Row], give: impl FnMut(Range<usize>, usize)) {
         each(&mut self.single, rows, give);
     }
 }
 
-/// Gives each attempt and how far it got, by a machine that knows one beginning.
+/// Gives each attempt and how far it got, by a machine that knows one beginning and its end.
 pub(crate) fn each(single: &mut Ordered, rows: &[Row], mut give: impl FnMut(Range<usize>, usize)) {
     let mut at = 0;
     while let Some(begin) = next_entry(rows, at) {

@@ -47,6 +47,7 @@ mod loose;
 mod matcher;
 mod mode;
 mod next;
+mod open;
 mod options;
 mod ordered;
 mod parts;

@@ -70,9 +70,11 @@ pub enum State {
     Converted,
     /// It did not, and no later row can help it.
     Dropped,
-    /// It did not, but the window of its furthest chain is not over at `as_of`.
+    /// It did not, but rows that come at `as_of` or later could take it further: from any of its
+    /// beginnings whose window is not over, not only the one that got furthest.
     Open,
-    /// It did not, and excluded rows ended its attempts. With action `drop` it has reached no step.
+    /// It did not, excluded rows ended its attempts, and it is not open. With action `drop` it has
+    /// reached no step.
     Excluded,
 }
 
@@ -244,23 +246,26 @@ impl Matcher {
             Machine::Parts(machine) => machine.run(rows),
             _ => {
                 let level = self.level(rows);
-                let (entry, hit) = self.last_run();
+                let hit = match &self.machine {
+                    Machine::PostHog(machine) => machine.hit(),
+                    _ => None,
+                };
                 Verdict {
                     level,
                     excluded: hit.is_some(),
                     hit,
-                    entry,
                     chain: Vec::new(),
                 }
             }
         };
         let level = verdict.level;
+        let as_of = self.spec.options().as_of;
         let state = if level == self.spec.goal() {
             State::Converted
+        } else if as_of.is_some_and(|as_of| self.is_open(rows, level, as_of)) {
+            State::Open
         } else if verdict.excluded {
             State::Excluded
-        } else if verdict.entry.is_some_and(|entry| self.is_open(entry)) {
-            State::Open
         } else {
             State::Dropped
         };
@@ -294,13 +299,13 @@ impl Matcher {
         }
     }
 
-    /// How many attempts there are, and how many of them are complete.
+    /// How many attempts there are that nothing drops, and how many of them are complete.
     fn count(&mut self, rows: &[Row]) -> Option<(usize, usize)> {
         let steps = self.spec.steps() - self.spec.options().optional.count_ones() as usize;
         let (mut attempts, mut completions) = (0, 0);
-        let add = |_, level| {
-            attempts += 1;
-            completions += usize::from(level == steps);
+        let add = |_, length| {
+            attempts += usize::from(length > 0);
+            completions += usize::from(length == steps);
         };
         match &mut self.machine {
             _ if self.spec.options().count == Count::Unique => return None,
@@ -309,22 +314,6 @@ impl Matcher {
             _ => return None,
         }
         Some((attempts, completions))
-    }
-
-    /// When the furthest chain of the last run begins, and the row that excludes the history.
-    fn last_run(&self) -> (Option<i64>, Option<Hit>) {
-        match &self.machine {
-            Machine::Ordered(machine) => (machine.entry(), None),
-            Machine::Attempts(machine) => (machine.entry(), None),
-            Machine::PostHog(machine) => (None, machine.hit()),
-            _ => (None, None),
-        }
-    }
-
-    /// Can a row after `as_of` continue a chain that begins at `entry`?
-    fn is_open(&self, entry: i64) -> bool {
-        let as_of = self.spec.options().as_of;
-        as_of.is_some_and(|as_of| entry > as_of || self.spec.shape().within(entry, as_of))
     }
 }
 

@@ -13,15 +13,16 @@ pub struct Options {
     /// What [`Matcher::outcome`](crate::Matcher::outcome) counts.
     pub count: Count,
     /// The longest time from each step to the next, beside the window; the first is from step 1 to
-    /// step 2. `None`, or fewer than there are: no limit. Of chains that begin at the same time the
-    /// one reported has the latest rows before its last.
+    /// step 2. `None`, or fewer than there are: no limit. Over an optional step that the chain lacks
+    /// the two limits add up. Of chains that begin at the same time the one reported has the latest
+    /// rows before its last.
     pub max_gap: Vec<Option<u64>>,
     /// May a row fill several steps?
     pub reuse: Reuse,
     /// Does a row exactly one window after the first still belong to it?
     pub bound: Bound,
-    /// The time up to which rows are complete: a key that is not done and whose window is not over
-    /// by then is open, not dropped.
+    /// The time up to which rows are complete: a key that is not done and that rows at this time or
+    /// later could take further is [open](crate::State::Open), not dropped.
     pub as_of: Option<i64>,
     /// Rows that must not come between two steps. Whether a row is one stands in its mask: after the
     /// bits of the steps, one for each exclusion.
@@ -94,8 +95,10 @@ pub enum Count {
     #[default]
     Unique,
     /// Each attempt. An attempt begins with a row of step 1 and ends with the instant that completes
-    /// the funnel, or with the last one inside its window; other rows of step 1 until then begin no
-    /// other attempt. The next one begins with the next row of step 1.
+    /// the funnel, or before the first row that could not take it further whatever step it were:
+    /// after the window, after the gaps, or behind excluded rows. Other rows of step 1 until then
+    /// begin no other attempt. The next one begins with the next row of step 1. An attempt that an
+    /// excluded row drops is not counted.
     Attempts,
     /// The attempts that are complete.
     Completions,
@@ -150,22 +153,11 @@ impl Options {
         if self.bound == Bound::Exclusive && mode.is_dialect() {
             return refuse("bound", "a dialect has its own rule; leave the option out");
         }
-        if self.as_of.is_some() && self.reuse == Reuse::RowMany {
+        if self.as_of.is_some() && mode.is_dialect() {
             return refuse(
                 "as_of",
-                "is not defined where a row fills several steps; leave 'row_many' out",
-            );
-        }
-        if self.as_of.is_some() && self.max_gap.iter().any(Option::is_some) {
-            return refuse(
-                "as_of",
-                "is not defined beside limits between steps; leave 'max_gap' out",
-            );
-        }
-        if self.as_of.is_some() && !matches!(mode, Mode::Ordered | Mode::OrderedIncrease) {
-            return refuse(
-                "as_of",
-                "open windows are told apart in modes 'ordered' and 'ordered,increase'",
+                "a dialect does not tell open windows apart; leave the option out, or use a mode of \
+                 ours such as 'ordered'",
             );
         }
         Ok(())
@@ -179,6 +171,26 @@ impl Options {
     /// Does a funnel have steps that can be missing, or rows that must be?
     pub(crate) fn is_of_parts(&self) -> bool {
         self.optional != 0 || !self.exclusions.is_empty()
+    }
+
+    /// The limits between `steps`, ascending: over those left out they add up. Where the funnel has
+    /// a limit, each of these is one, so that every set of its steps prefers the same rows.
+    pub(crate) fn gaps_between(&self, steps: &[usize]) -> Vec<Option<u64>> {
+        if !self.max_gap.iter().any(Option::is_some) {
+            return Vec::new();
+        }
+        let gap = |step: usize| {
+            self.max_gap
+                .get(step)
+                .copied()
+                .flatten()
+                .unwrap_or(u64::MAX)
+        };
+        let hops = steps.windows(2).map(|hop| match *hop {
+            [from, to] => Some((from..to).map(gap).fold(0, u64::saturating_add)),
+            _ => None,
+        });
+        hops.collect()
     }
 
     fn check_exclusions(&self, mode: Mode, steps: usize) -> Result<(), SpecError> {
@@ -197,9 +209,6 @@ impl Options {
         }
         if self.reuse == Reuse::RowMany {
             return refuse("are not defined where a row fills several steps; leave 'row_many' out");
-        }
-        if self.count != Count::Unique {
-            return refuse("are not defined for attempts; leave 'count' out");
         }
         if steps + self.exclusions.len() > STEPS_MAX {
             return refuse("and steps are 64 together, at most");
@@ -249,9 +258,6 @@ impl Options {
         }
         if self.reuse == Reuse::RowMany {
             return refuse("is not defined where a row fills several steps; leave 'row_many' out");
-        }
-        if self.max_gap.iter().any(Option::is_some) {
-            return refuse("is not defined beside limits between steps; leave 'max_gap' out");
         }
         if self.optional.count_ones() > OPTIONAL_MAX {
             return refuse("is possible for eight steps at most: each set of them is tried");

@@ -10,7 +10,7 @@ use crate::Row;
 use crate::chains::Chains;
 use crate::limits::Limits;
 use crate::spec::Shape;
-use crate::ties::Ties;
+use crate::ties::{Ties, bits};
 
 #[derive(Debug)]
 pub(crate) struct Ordered {
@@ -22,6 +22,8 @@ pub(crate) struct Ordered {
     stop: Option<bool>,
     /// Does only the first row of step 1 begin a chain?
     first_only: bool,
+    /// Is the run over where no chain can go on?
+    ending: bool,
     /// What may not lie between steps.
     limits: Option<Box<Limits>>,
     /// The steps that rows are still looked at for.
@@ -54,6 +56,7 @@ impl Ordered {
             increase,
             stop: None,
             first_only: false,
+            ending: false,
             limits: None,
             open: shape.all,
             seen: 0,
@@ -87,6 +90,12 @@ impl Ordered {
         self
     }
 
+    /// The run is over before the first row that no chain could take, were it of the right step.
+    pub(crate) fn ending(mut self) -> Self {
+        self.ending = true;
+        self
+    }
+
     /// How many rows the last run looked at.
     pub(crate) fn seen(&self) -> usize {
         self.seen
@@ -110,12 +119,6 @@ impl Ordered {
         }
     }
 
-    /// When the latest of the longest chains begins; asked after a run that did not reach the last
-    /// step.
-    pub(crate) fn entry(&self) -> Option<i64> {
-        self.entry.get(self.length().wrapping_sub(1)).copied()
-    }
-
     fn run<const CHAIN: bool>(&mut self, rows: &[Row]) -> usize {
         self.alive = 0;
         self.winner.clear();
@@ -128,8 +131,11 @@ impl Ordered {
         let mut at = 0;
         while let Some(row) = rows.get(at) {
             if self.first_only && self.alive != 0 {
-                if !self.shape.within(self.entry[0], row.time) {
-                    break; // Nothing else begins.
+                // Nothing else begins.
+                if !self.shape.within(self.entry[0], row.time)
+                    || self.ending && !self.goes_on(row.time)
+                {
+                    break;
                 }
                 self.open &= !1;
             }
@@ -276,6 +282,11 @@ impl Ordered {
                     .join(step, base, given.map(|position| at + position));
             }
         }
+    }
+
+    /// Could a row of `time`, which is in the window, continue a chain?
+    fn goes_on(&self, time: i64) -> bool {
+        self.limits.is_none() || bits(self.alive).any(|last| self.near(last + 1, time))
     }
 
     /// Do the limits allow that `step` follows the step before it?

@@ -32,8 +32,6 @@ pub(crate) struct Verdict {
     pub(crate) excluded: bool,
     /// The row that hits the best of the attempts that are hit.
     pub(crate) hit: Option<Hit>,
-    /// The latest beginning of a chain that a later row could continue.
-    pub(crate) entry: Option<i64>,
 }
 
 /// The chains that begin in one instant, or all of them.
@@ -41,8 +39,6 @@ pub(crate) struct Verdict {
 struct Attempt {
     /// Where that instant begins; `None` is all.
     from: Option<usize>,
-    /// The latest beginning of a chain of this level.
-    latest: i64,
     /// The reported one: positions of its rows.
     chain: Vec<usize>,
     /// When it begins and ends.
@@ -105,7 +101,6 @@ impl Parts {
             Some(next) => (1 << next) - 1,
             None => u64::MAX,
         };
-        let latest = best.iter().map(|attempt| attempt.latest).max();
         let union = rows.iter().fold(0, |union, row| union | row.mask);
         let free = self.spec.options().optional & before_next & union;
         let (held, found) = self.fill(free, best, rows);
@@ -121,14 +116,25 @@ impl Parts {
             chain,
             excluded: action.is_some(),
             hit: found.and_then(|found| found.hit).or(hit),
-            entry: latest,
         }
     }
 
-    /// Gives each attempt and how many required steps it has.
-    pub(crate) fn each_attempt(&mut self, rows: &[Row], give: impl FnMut(Range<usize>, usize)) {
+    /// Gives each attempt and how many required steps it has: none if an excluded row drops it.
+    pub(crate) fn each_attempt(&mut self, rows: &[Row], mut give: impl FnMut(Range<usize>, usize)) {
         let required = self.track(0, rows);
-        attempts::each(&mut required.single, &required.rows, give);
+        if required.exclusions.is_empty() {
+            return attempts::each(&mut required.ending, &required.rows, give);
+        }
+        let mut ranges = Vec::new();
+        attempts::each(&mut required.ending, &required.rows, |range, _| {
+            ranges.push(range);
+        });
+        for range in ranges {
+            let attempts = self.track(0, &rows[range.clone()]).attempts(Entry::First);
+            let kept = |attempt: &&Attempt| attempt.action != Some(Action::Drop);
+            let kept = attempts.first().filter(kept);
+            give(range, kept.map_or(0, |attempt| attempt.chain.len()));
+        }
     }
 
     /// Of the attempts that got as far as any, the one that is reported, with as many of the `free`
@@ -189,6 +195,8 @@ struct Track {
     every: Ordered,
     /// From one beginning only.
     single: Ordered,
+    /// The same, up to where the attempt ends.
+    ending: Ordered,
     rows: Vec<Row>,
 }
 
@@ -205,13 +213,15 @@ impl Track {
             .collect();
         let shape = spec.shape().with_steps(steps.len());
         let increase = spec.mode() == Mode::OrderedIncrease;
-        let limits = || Limits::new(steps.len(), &spec.options().max_gap, &exclusions);
+        let gaps = spec.options().gaps_between(&steps);
+        let limits = || Limits::new(steps.len(), &gaps, &exclusions);
         let machine = || Ordered::new(shape, increase).limited(limits());
         Self {
             limits: limits(),
             shape,
             every: machine(),
             single: machine().first_only(),
+            ending: machine().first_only().ending(),
             rows: Vec::new(),
             exclusions,
             steps,
@@ -278,11 +288,9 @@ impl Track {
         };
         let (first, last) = (chain.first()?, chain.last()?);
         let (begin, end) = (rows[*first].time, rows[*last].time);
-        let latest = machine.entry().unwrap_or(begin);
         let hit = is_hit.then(|| self.find_hit(at, &chain)).flatten();
         Some(Attempt {
             from,
-            latest,
             begin,
             end,
             chain: chain.into_iter().map(|row| at + row).collect(),

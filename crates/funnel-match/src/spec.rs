@@ -80,6 +80,7 @@ impl Spec {
         let options = Options {
             optional: 0,
             exclusions: Vec::new(),
+            max_gap: self.options.gaps_between(&steps),
             ..self.options.clone()
         };
         let required = Self {

@@ -2,9 +2,7 @@
 
 #![cfg(test)]
 
-use funnel_match::{
-    Bound, Count, Entry, Matcher, Mode, Options, Reuse, Row, Spec, State, reference,
-};
+use funnel_match::{Bound, Count, Entry, Matcher, Mode, Options, Reuse, Row, Spec, reference};
 use proptest::prelude::*;
 
 /// More rows never make these worse.
@@ -278,29 +276,6 @@ proptest! {
         }
         let outcome = Matcher::new(spec.with_options(options).unwrap()).outcome(&rows);
         prop_assert_eq!((outcome.attempts, outcome.completions), (attempts, completions));
-    }
-
-    #[test]
-    fn a_key_is_open_if_a_later_row_can_still_help_it(
-        (spec, rows) in histories_of(vec![Mode::Ordered, Mode::OrderedIncrease], 7)
-    ) {
-        let mut rows = sorted(&rows);
-        let as_of = rows.last().map_or(0, |row| row.time) + 3;
-        let options = Options { as_of: Some(as_of), ..Options::default() };
-        let spec = spec.with_options(options).unwrap();
-        let outcome = Matcher::new(spec.clone()).outcome(&rows);
-        // A row at the last instant that is complete tells whether the window is still open.
-        let level = level(&spec, &rows);
-        prop_assert_eq!(outcome.level, level);
-        if level > 0 && level < spec.steps() {
-            rows.push(Row { time: as_of, mask: 1 << level });
-            let helped = reference::level(&spec, &rows) > level;
-            prop_assert_eq!(outcome.state == State::Open, helped);
-        } else {
-            let done = level == spec.steps();
-            prop_assert_eq!(outcome.state == State::Converted, done);
-            prop_assert_eq!(outcome.state == State::Dropped, !done);
-        }
     }
 
     #[test]

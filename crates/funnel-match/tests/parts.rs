@@ -23,6 +23,12 @@ fn exclusions(steps: usize, optional: u64) -> impl Strategy<Value = Vec<Exclusio
     prop::collection::vec(exclusion, 0..=most)
 }
 
+/// Limits between steps, as often as not.
+fn gaps(steps: usize) -> impl Strategy<Value = Vec<Option<u64>>> {
+    let limits = prop::collection::vec(prop::option::of(0_u64..6), steps - 1);
+    prop_oneof![Just(Vec::new()), limits]
+}
+
 fn options() -> impl Strategy<Value = (usize, Options)> {
     let entry = vec![
         Entry::Latest,
@@ -42,8 +48,9 @@ fn options() -> impl Strategy<Value = (usize, Options)> {
             exclusions(steps, optional),
             prop::sample::select(entry.clone()),
             prop::sample::select(bound.clone()),
+            gaps(steps),
         );
-        (Just(steps), fields).prop_map(move |(steps, (exclusions, entry, bound))| {
+        (Just(steps), fields).prop_map(move |(steps, (exclusions, entry, bound, max_gap))| {
             (
                 steps,
                 Options {
@@ -51,6 +58,7 @@ fn options() -> impl Strategy<Value = (usize, Options)> {
                     optional,
                     entry,
                     bound,
+                    max_gap,
                     ..Options::default()
                 },
             )
@@ -82,6 +90,7 @@ fn of_mode(mode: Mode, steps: usize, options: Options) -> Options {
     if let Mode::PostHog(order) = mode {
         options.entry = Entry::Latest;
         options.bound = Bound::Inclusive;
+        options.max_gap = Vec::new();
         for exclusion in &mut options.exclusions {
             exclusion.action = Action::Drop;
         }
@@ -181,9 +190,7 @@ proptest! {
         prop_assert!(spec.options().optional >> missing & 1 == 0);
         let harmless: Vec<Row> =
             rows.iter().map(|row| Row { mask: row.mask & ((1 << spec.steps()) - 1), ..*row }).collect();
-        // Of other beginnings than the latest only the state tells.
-        let is_told = spec.options().entry == Entry::Latest;
-        let freed = is_told && Matcher::new(spec).outcome(&harmless).level > outcome.level;
+        let freed = Matcher::new(spec).outcome(&harmless).level > outcome.level;
         let is_excluded = matches!(reason, Reason::ExcludedBy { .. });
         prop_assert_eq!(is_excluded, freed || outcome.state == State::Excluded);
     }
@@ -216,6 +223,87 @@ proptest! {
         let outcome = Matcher::new(spec).outcome(&rows);
         prop_assert_eq!(outcome.attempts, found.len());
         prop_assert_eq!(outcome.completions, Matcher::new(plain).outcome(&required).completions);
+    }
+}
+
+/// Could a row of `time` of some step follow a chain that begins with the first of `rows`, which are
+/// earlier?
+fn could_go_on(spec: &Spec, rows: &[Row], time: i64) -> bool {
+    let options = spec.options();
+    let follows = |last: usize| {
+        // The funnel ends with that step, and only the new row satisfies it.
+        let kept: Vec<(usize, Exclusion)> = (0..)
+            .zip(&options.exclusions)
+            .filter(|(_, exclusion)| exclusion.from < last)
+            .map(|(bit, exclusion)| {
+                let to = exclusion.to.min(last);
+                (bit, Exclusion { to, ..*exclusion })
+            })
+            .collect();
+        let excluded = |mask: u64| {
+            let bits = (0..).zip(&kept);
+            bits.fold(0, |found, (to, (from, _))| {
+                found | (mask >> (spec.steps() + from) & 1) << (last + 1 + to)
+            })
+        };
+        let mut history: Vec<Row> = rows
+            .iter()
+            .map(|row| Row {
+                time: row.time,
+                mask: row.mask & ((1 << last) - 1) | excluded(row.mask),
+            })
+            .collect();
+        history.push(Row {
+            time,
+            mask: 1 << last,
+        });
+        let shorter = Options {
+            exclusions: kept.iter().map(|(_, exclusion)| *exclusion).collect(),
+            max_gap: options.max_gap.iter().copied().take(last).collect(),
+            ..options.clone()
+        };
+        let funnel = Spec::new(spec.mode(), last + 1, spec.window()).unwrap();
+        let shorter = funnel.with_options(shorter).unwrap();
+        reference::report(&shorter, &history).level == last + 1
+    };
+    (1..spec.steps()).any(follows)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn attempts_end_where_no_row_could_take_them_further(
+        (spec, rows) in histories(&["ordered", "ordered,increase"], 6)
+    ) {
+        let rows = sorted(rows);
+        let of = |entry, count| Options { entry, count, optional: 0, ..spec.options().clone() };
+        let single = spec.clone().with_options(of(Entry::First, Count::Unique)).unwrap();
+        let (mut ranges, mut attempts, mut completions, mut at) = (Vec::new(), 0, 0, 0);
+        while let Some(entry) = rows[at..].iter().find(|row| row.mask & 1 == 1) {
+            let begin = at + rows[at..].partition_point(|row| row.time < entry.time);
+            at = begin;
+            while let Some(row) = rows.get(at) {
+                if at > begin && !could_go_on(&single, &rows[begin..at], row.time) {
+                    break;
+                }
+                at += rows[at..].partition_point(|other| other.time == row.time);
+                if reference::report(&single, &rows[begin..at]).level == spec.steps() {
+                    break;
+                }
+            }
+            let level = reference::report(&single, &rows[begin..at]).level;
+            attempts += usize::from(level > 0);
+            completions += usize::from(level == spec.steps());
+            ranges.push(begin..at);
+        }
+        let spec = spec.clone().with_options(of(Entry::Latest, Count::Attempts)).unwrap();
+        let mut found = Vec::new();
+        let mut matcher = Matcher::new(spec);
+        matcher.attempts(&rows, &mut found);
+        prop_assert_eq!(found, ranges);
+        let outcome = matcher.outcome(&rows);
+        prop_assert_eq!((outcome.attempts, outcome.completions), (attempts, completions));
     }
 }
 
@@ -381,10 +469,6 @@ fn exclusions_without_a_meaning_are_refused() {
     }
     for options in [
         Options {
-            count: Count::Attempts,
-            ..exclude(&[stop])
-        },
-        Options {
             optional: 0b10,
             ..exclude(&[drop(0, 1)])
         },
@@ -414,13 +498,6 @@ fn optional_steps_without_a_meaning_are_refused() {
             "ordered",
             Options {
                 reuse: Reuse::RowMany,
-                ..optional(2)
-            },
-        ),
-        (
-            "ordered",
-            Options {
-                max_gap: vec![Some(1)],
                 ..optional(2)
             },
         ),

@@ -1,7 +1,7 @@
 //! `funnel explain`: the timeline of one unit, the decision at each row, and why it went no further.
 
 pub(crate) mod judge;
-mod key;
+pub(crate) mod key;
 mod output;
 mod table;
 pub(crate) mod timeline;

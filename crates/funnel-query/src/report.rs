@@ -3,6 +3,7 @@
 mod compare;
 mod context;
 mod keys;
+mod outcomes;
 mod rate;
 mod rows;
 mod tabular;
@@ -14,7 +15,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub use self::compare::{Comparison, Coverage, Period, comparison};
 pub(crate) use self::context::accounts;
 pub use self::context::availability;
-pub use self::keys::unit_report;
+pub use self::keys::{unit_levels, unit_report};
 use self::rows::Detail;
 pub use self::tabular::{TableReport, table_report};
 use crate::QuerySession;

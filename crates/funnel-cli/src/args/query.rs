@@ -95,7 +95,8 @@ Examples:
   funnel report monitored --from 2024-03-04 --to 2024-03-04 --per-key -o sessions.parquet
   funnel report monitored --from 2024-03-11 --to 2024-03-17 --compare previous
 
-A definition with a [source] runs over any table and needs no lake; docs/funnels.md explains both kinds.
+A definition with a [source] runs over any table, with --table, or over one of the lake; docs/funnels.md
+explains both kinds.
 Shipped funnels: monitored, unmonitored, impression_to_chat, chat_lifecycle.
 Days are those of the account's time zone. --to is inclusive.
 --availability and --reconcile stand beside a table; in the other formats they are the answer, one at

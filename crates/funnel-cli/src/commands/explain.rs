@@ -28,9 +28,9 @@ const NOT_OF_UNITS: [&str; 3] = ["event_time", "satisfies", "event_id"];
 
 pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
-    let (funnel, answer) = match args.question.table.is_empty() {
-        true => explain_unit(context, args).await?,
-        false => explain_row_key(context, args).await?,
+    let (funnel, answer) = match question::is_over_a_table(&args.question) {
+        false => explain_unit(context, args).await?,
+        true => explain_row_key(context, args).await?,
     };
     let verdict = in_words(&answer.verdict);
     if output.is_for_people() && output.is_stdout() {

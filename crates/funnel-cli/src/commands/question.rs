@@ -1,15 +1,18 @@
 //! From the words of `report` and `explain` to a request or a definition.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use funnel_query::funnel::{FunnelDefinition, Instant, Span, TableFunnel, Window};
+use funnel_query::funnel::{
+    Attribution, DateBasis, FunnelDefinition, Instant, Span, TableFunnel, Window,
+};
 use funnel_query::report::ReportRequest;
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 
 use super::context::{Context, open_lake, query_options};
 use crate::args::QuestionArgs;
 use crate::error::{CliError, Result};
+use crate::settings::Settings;
 
 /// The question about a lake; `name` is that of a shipped funnel.
 pub(super) fn request(
@@ -41,8 +44,7 @@ fn definition(args: &QuestionArgs, name: Option<&str>) -> Result<FunnelDefinitio
         (Some(_), Some(name)) => Err(CliError::usage(format!(
             "--file defines the funnel, so `{name}` cannot name another: leave one of them out"
         ))),
-        (Some(path), None) => FunnelDefinition::from_file(path)
-            .map_err(|error| meant(path).unwrap_or(QueryError::from(error).into())),
+        (Some(path), None) => Ok(FunnelDefinition::from_file(path).map_err(QueryError::from)?),
         (None, Some(name)) => Ok(FunnelDefinition::shipped(name).map_err(QueryError::from)?),
         (None, None) => Err(CliError::usage(
             "name a funnel, or a --file that defines one",
@@ -61,11 +63,10 @@ fn window(span: Span) -> Result<Window> {
     }
 }
 
-/// The error for a definition that needs a table, where none was given.
-fn meant(path: &Path) -> Option<CliError> {
-    let table = TableFunnel::from_file(path).ok()?.source.table;
-    let message = format!("{} reads table `{table}`", path.display());
-    Some(CliError::usage(message).hint(format!("give it with --table {table}=FILE")))
+/// Does the question bring its own key and time: a table, or a definition with a `[source]`?
+pub(super) fn is_over_a_table(args: &QuestionArgs) -> bool {
+    let of_source = |path: &PathBuf| TableFunnel::from_file(path).is_ok();
+    !args.table.is_empty() || args.file.as_ref().is_some_and(of_source)
 }
 
 /// A session over the lake.
@@ -122,20 +123,64 @@ pub(super) fn table_funnel(args: &QuestionArgs) -> Result<TableFunnel> {
     Ok(funnel)
 }
 
-/// A session over the tables that are named.
+/// A session over the tables that are named or, without any, over the lake.
 pub(super) async fn table_session(
     context: &Context,
     args: &QuestionArgs,
     funnel: &TableFunnel,
 ) -> Result<QuerySession> {
-    let mut options = query_options(&context.settings()?)?;
+    let settings = context.settings()?;
+    let mut options = query_options(&settings)?;
     if funnel.mode.depends_on_row_order() {
         // Partitions read side by side have no order of arrival.
         options.target_partitions = Some(1);
     }
+    if args.table.is_empty() {
+        return lake_session(&settings, args, funnel, options).await;
+    }
     let session = QuerySession::without_lake(options)?;
     for table in &args.table {
         session.register_table(&table.name, &table.value).await?;
+    }
+    Ok(session)
+}
+
+/// A session over the lake, which has the table that `funnel` reads.
+async fn lake_session(
+    settings: &Settings,
+    args: &QuestionArgs,
+    funnel: &TableFunnel,
+    options: QueryOptions,
+) -> Result<QuerySession> {
+    let table = &funnel.source.table;
+    let with_table = |error: CliError| {
+        error.hint(format!(
+            "`{}` reads table `{table}`: give it with --table {table}=FILE, or name one of a lake, \
+             such as `events_enriched`",
+            funnel.name
+        ))
+    };
+    let lake = open_lake(settings).await.map_err(with_table)?;
+    let session = QuerySession::open(&lake, options).await?;
+    if session.ctx().table_provider(table).await.is_err() {
+        let message = format!("the lake has no table `{table}`");
+        return Err(with_table(CliError::usage(message)));
+    }
+    let of_lakes = [
+        ("--from", args.from.is_some()),
+        ("--to", args.to.is_some()),
+        ("--account", args.account.is_some()),
+        ("--unit", args.unit.is_some()),
+        ("--date-basis", args.date_basis != DateBasis::SessionStart),
+        (
+            "--attribution",
+            "last".parse::<Attribution>().ok() != Some(args.attribution),
+        ),
+    ];
+    if let Some((option, _)) = of_lakes.into_iter().find(|(_, given)| *given) {
+        let message = format!("{option} is for funnels without a [source]");
+        let hint = "say in `where`, or with --where, which rows take part";
+        return Err(CliError::usage(message).hint(hint));
     }
     Ok(session)
 }

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output, upright};
 
 pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
-    if !args.question.table.is_empty() {
+    if question::is_over_a_table(&args.question) {
         return table::run(context, args).await;
     }
     let output = Output::new(&args.output)?;

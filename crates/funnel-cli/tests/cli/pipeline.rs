@@ -352,6 +352,53 @@ fn units_of_a_lake_come_one_by_one_and_losses_with_the_state_of_the_agents() {
 }
 
 #[test]
+fn a_definition_with_a_source_reads_the_tables_of_the_lake() {
+    let world = World::get();
+    let write = |table: &str| {
+        let text = format!(
+            "name = 'own'\nmode = 'next,relevant=steps'\nwindow = '1 hour'\nwhere = 'NOT is_duplicate'
+             [source]\ntable = '{table}'\nkey = 'visitor_key'\ntime = 'event_time'
+             [[steps]]\nname = 'shown'\nwhen = \"event_type = 'engagement_impression'\"
+             [[steps]]\nname = 'clicked'\nwhen = \"event_type = 'engagement_click'\""
+        );
+        std::fs::write(world.dir.path().join("own.toml"), text).unwrap();
+    };
+    write("events_enriched");
+    let steps = world.json("report --file own.toml");
+    let sql = "SELECT count(*) FILTER (WHERE level > 0) AS shown, count(*) FILTER (WHERE level > 1) AS clicked FROM (
+          SELECT window_funnel(INTERVAL '1 hour', 'next,relevant=steps', event_time,
+            event_type = 'engagement_impression', event_type = 'engagement_click') AS level
+          FROM events_enriched WHERE NOT is_duplicate AND visitor_key IS NOT NULL GROUP BY visitor_key)";
+    let mut command = funnel(world.dir.path());
+    let (out, _) = run(command.args(["sql", "--format", "json", "-c", sql]), 0);
+    let counted: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert!(counted[0]["clicked"].as_i64().unwrap() > 0);
+    for (step, name) in ["shown", "clicked"].into_iter().enumerate() {
+        assert_eq!(steps[step]["reached"], counted[0][name], "{name}");
+    }
+    let (from, _) = world.days();
+    for (words, wanted) in [
+        (
+            format!("--from {from}"),
+            "--from is for funnels without a [source]",
+        ),
+        (
+            "--reconcile".to_owned(),
+            "--reconcile is for funnels without a [source]",
+        ),
+    ] {
+        let (_, err) = world.run(&format!("report --file own.toml {words}"), 2);
+        assert!(err.contains(wanted), "{err}");
+    }
+    write("nothing");
+    let (_, err) = world.run("report --file own.toml", 2);
+    assert!(
+        err.contains("the lake has no table `nothing`") && err.contains("--table nothing=FILE"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_report_states_what_its_numbers_mean() {
     let world = World::get();
     let (from, to) = world.days();

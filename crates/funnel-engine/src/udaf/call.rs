@@ -165,7 +165,9 @@ impl<'a> Arguments<'a> {
             self.extra()?.check_order(function, spec.mode())?;
         }
         match given {
-            Some(given) => spec.with_options(given).map_err(|error| wrong(&error)),
+            Some(given) => spec
+                .with_options(given)
+                .map_err(|error| wrong(&options::as_in_calls(error))),
             None => Ok(spec),
         }
     }
@@ -200,6 +202,7 @@ impl<'a> Arguments<'a> {
             DataType::Interval(_) | DataType::Duration(_) => {
                 Ok(DataType::Interval(IntervalUnit::MonthDayNano))
             }
+            DataType::UInt64 if integer_time => Ok(DataType::UInt64),
             window if window.is_integer() && integer_time => Ok(DataType::Int64),
             window if window.is_numeric() && !integer_time => plan_err!(
                 "{function}: `window` is a bare number but `time` is {}; give it a unit, for \
@@ -345,6 +348,7 @@ pub(super) fn window_of(
                 .map(|nanos| Some(Window::Nanos(nanos)))
                 .map_err(|_| negative())
         }
+        ScalarValue::UInt64(Some(number)) => Ok(Some(Window::Number(*number))),
         ScalarValue::Int64(Some(number)) => u64::try_from(*number)
             .map(|number| Some(Window::Number(number)))
             .map_err(|_| negative()),

@@ -5,7 +5,7 @@
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
-use funnel_match::{Bound, Count, Entry, Options, Reuse};
+use funnel_match::{Bound, Count, Entry, Options, Reuse, SpecError};
 
 mod parts;
 
@@ -164,6 +164,22 @@ pub(super) fn options_of(answer: Answer, axis: Axis, value: &ScalarValue) -> Res
         }
     }
     Ok(options)
+}
+
+/// The error with the option's name in calls.
+pub(super) fn as_in_calls(error: SpecError) -> SpecError {
+    match error {
+        SpecError::Option {
+            mode,
+            option: "exclusions",
+            why,
+        } => SpecError::Option {
+            mode,
+            option: EXCLUDE,
+            why,
+        },
+        other => other,
+    }
 }
 
 fn choices<T>(known: &[(&str, T)]) -> String {

@@ -136,7 +136,7 @@ fn random_options(random: &mut Random) -> (Options, String) {
     let (count, count_sql) = counts[random.below(3) as usize];
     let (bound, bound_sql) = bounds[random.below(2) as usize];
     let as_of = (random.below(2) > 0).then(|| random.int(9));
-    let gap = (as_of.is_none() && random.below(2) > 0).then(|| random.below(4));
+    let gap = (random.below(2) > 0).then(|| random.below(4));
     let written = format!(
         "named_struct('entry', '{entry_sql}', 'count', '{count_sql}', 'bound', '{bound_sql}', 'as_of', {}, 'max_gap', {})",
         as_of.map_or("NULL".to_owned(), |time| time.to_string()),

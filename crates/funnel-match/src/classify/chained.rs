@@ -27,16 +27,30 @@ pub(super) fn classes(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Vec
             },
         },
         (0, mask) => match &chain_of {
-            None if mask & 1 == 1 || !has_order(spec.mode()) => Class::OwnRule {
-                step: mask.trailing_zeros() as usize,
-            },
-            None => Class::BeforeEntry,
+            None => without_chain(spec, rows, row.time, mask),
             Some(chain) if has_order(spec.mode()) => in_order(spec, chain, row.time, mask),
             Some(chain) => in_any_order(spec, chain, row.time, mask),
         },
         (steps, _) => Class::Used { steps },
     };
     rows.iter().zip(used(rows, chain)).map(class).collect()
+}
+
+/// A rule, or an excluded row, leaves no chain: what can be said is where the row stands from the
+/// last beginning.
+fn without_chain(spec: &Spec, rows: &[Row], time: i64, mask: u64) -> Class {
+    let step = mask.trailing_zeros() as usize;
+    if mask & 1 == 1 || !has_order(spec.mode()) {
+        return Class::OwnRule { step };
+    }
+    let begins = |row: &&Row| row.mask & 1 == 1 && row.time <= time;
+    let Some(entry) = rows.iter().rfind(begins) else {
+        return Class::BeforeEntry;
+    };
+    match beyond_window(spec, time.abs_diff(entry.time)) {
+        0 => Class::OwnRule { step },
+        by => Class::OutOfWindow { step, by },
+    }
 }
 
 fn chain_of(spec: &Spec, rows: &[Row], chain: &[Option<usize>]) -> Option<Chain> {

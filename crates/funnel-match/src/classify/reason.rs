@@ -1,7 +1,7 @@
 //! The reason of a step that was not reached.
 
-use super::{is_explained, is_plain, next};
-use crate::{Matcher, Mode, Options, Row, Spec, State};
+use super::{is_explained, next};
+use crate::{Matcher, Mode, Options, Outcome, Row, Spec, State};
 
 /// Why a history went no further. Steps count from 0; `step` is the first that was not reached
 /// after the last that was.
@@ -32,7 +32,7 @@ pub enum Reason {
         /// In the unit of the rows' times.
         by: u64,
     },
-    /// A row at or after `as_of` could still reach the step.
+    /// Rows at or after `as_of` could still reach the step.
     WindowOpen {
         /// The step.
         step: usize,
@@ -180,48 +180,43 @@ impl Reason {
     }
 }
 
-/// Why the history went no further; `None` if it reached the last step. `rows` are sorted by time
-/// and none is later than `as_of`. A window is told apart as still open only when `as_of` is given
-/// and the window has an end.
+/// Why the history went no further; `None` if it reached the last step. `rows` are sorted by time.
+/// That rows from `as_of` on could still take it further is the reason only where there is an end to
+/// it.
 pub fn reason(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
-    let of_mode = matches!(
-        spec.mode(),
-        Mode::Ordered | Mode::OrderedIncrease | Mode::Loose
-    );
-    if of_mode && is_plain(spec) && spec.options().is_of_parts() {
-        return of_parts(spec, rows, as_of);
-    }
-    let outcome = Matcher::new(spec.clone()).outcome(rows);
+    let mut matcher = Matcher::new(spec.clone());
+    let outcome = matcher.outcome(rows);
     if outcome.level >= spec.goal() {
         return None;
     }
     // The next step that is not optional.
-    let (_, required) = spec.required();
-    let step = required.into_iter().find(|step| *step >= outcome.level)?;
+    let (required, steps) = spec.required();
+    let step = steps.iter().copied().find(|step| *step >= outcome.level)?;
+    let as_of = as_of.filter(|_| !spec.mode().is_dialect());
+    if let Some(until) = as_of.and_then(|as_of| matcher.open_until(rows, outcome.level, as_of)) {
+        return Some(Reason::WindowOpen { step, until });
+    }
+    let row = outcome.hit.map(|hit| hit.row);
     if outcome.state == State::Excluded {
-        let row = outcome.hit.map(|hit| hit.row);
         return Some(Reason::ExcludedBy { step, row });
     }
-    let question = Question { spec, rows, step };
-    let as_of = as_of.filter(|_| is_explained(spec));
-    Some(match as_of.and_then(|as_of| question.open(as_of)) {
-        Some(until) => Reason::WindowOpen { step, until },
-        None => question.closed(),
-    })
+    let of_mode = matches!(
+        spec.mode(),
+        Mode::Ordered | Mode::OrderedIncrease | Mode::Loose
+    );
+    if of_mode && spec.options().is_of_parts() {
+        return of_parts(&required, &steps, rows, &outcome);
+    }
+    Some(Question { spec, rows, step }.closed())
 }
 
 /// The reason where steps are optional or rows excluded: that of the required steps without excluded
 /// rows, if those are not the reason themselves.
-fn of_parts(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
-    let outcome = Matcher::new(spec.clone()).outcome(rows);
-    if outcome.level == spec.goal() {
-        return None;
-    }
-    let (required, steps) = spec.required();
+fn of_parts(required: &Spec, steps: &[usize], rows: &[Row], outcome: &Outcome) -> Option<Reason> {
     let step = *steps.iter().find(|step| **step >= outcome.level)?;
     let masks = |row: &Row| {
         (0..)
-            .zip(&steps)
+            .zip(steps)
             .fold(0, |mask, (to, from)| mask | (row.mask >> from & 1) << to)
     };
     let rows: Vec<Row> = rows
@@ -232,16 +227,14 @@ fn of_parts(spec: &Spec, rows: &[Row], as_of: Option<i64>) -> Option<Reason> {
         })
         .collect();
     let freed = Matcher::new(required.clone()).level(&rows);
-    if outcome.state == State::Excluded
-        || steps
-            .get(freed.wrapping_sub(1))
-            .is_some_and(|last| *last >= outcome.level)
+    if steps
+        .get(freed.wrapping_sub(1))
+        .is_some_and(|last| *last >= outcome.level)
     {
         let row = outcome.hit.map(|hit| hit.row);
         return Some(Reason::ExcludedBy { step, row });
     }
-    let reason = reason(&required, &rows, as_of)?;
-    Some(reason.of_step(step))
+    Some(reason(required, &rows, None)?.of_step(step))
 }
 
 /// A history that reached `step` steps and not the next.
@@ -368,33 +361,6 @@ impl Question<'_> {
         let window = self.spec.window();
         let wider = window.map(|window| window.saturating_add(by));
         self.progress(wider, self.rows) > self.progress(window, self.rows)
-    }
-
-    /// Until when a row could still reach the step, if that is not before `as_of`.
-    fn open(&self, as_of: i64) -> Option<i64> {
-        let window = self.spec.window()?;
-        let earliest = self.rows.last()?.time.max(as_of);
-        let mut rows = self.rows.to_vec();
-        let mut goes_further = |time: i64| {
-            rows.truncate(self.rows.len());
-            let mask = 1 << self.step;
-            rows.push(Row { time, mask });
-            self.progress(Some(window), &rows) > self.progress(Some(window), self.rows)
-        };
-        if self.step == 0 || !goes_further(earliest) {
-            return None;
-        }
-        let (mut open, mut closed) = (0, window.saturating_add(1));
-        let after = |distance: u64| earliest.checked_add_unsigned(distance);
-        while closed - open > 1 {
-            let middle = open + (closed - open) / 2;
-            if after(middle).is_some_and(&mut goes_further) {
-                open = middle;
-            } else {
-                closed = middle;
-            }
-        }
-        after(open)
     }
 
     /// The level if a step could be reached in the instant of the one before.

@@ -149,10 +149,12 @@ impl Search<'_> {
         let different =
             (1..chain.len()).all(|at| chain[..at].iter().all(|(_, row)| *row != chain[at].1));
         let increase = self.spec.mode() == Mode::OrderedIncrease;
-        let in_order = chain.windows(2).enumerate().all(|(at, pair)| {
+        let in_order = chain.windows(2).all(|pair| {
             let (before, after) = (self.time(pair[0]), self.time(pair[1]));
-            let gap = self.spec.options().max_gap.get(at).copied().flatten();
-            let near = gap.is_none_or(|gap| before.abs_diff(after) <= gap);
+            let gap = |step: usize| self.spec.options().max_gap.get(step).copied().flatten();
+            // One without a limit makes the sum none.
+            let gaps: Option<Vec<u64>> = (pair[0].0..pair[1].0).map(gap).collect();
+            let near = gaps.is_none_or(|gaps| before.abs_diff(after) <= gaps.iter().sum());
             near && (before < after || before == after && !increase)
         });
         let inside = super::in_window(self.spec, Some(self.time(*first)), self.time(*last));

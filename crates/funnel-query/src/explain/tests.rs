@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::ErrorKind;
 use crate::funnel::{FunnelDefinition, Mode};
-use crate::report::report;
+use crate::report::{report, unit_report};
 use crate::testing::{golden_session, row, session};
 
 fn request(funnel: &str, account: &str) -> ReportRequest {
@@ -105,6 +105,25 @@ async fn losses_of_the_golden_scenario_are_laid_at_the_right_door() {
         }
     }
     let missing = |outcome: &str| doors[outcome].0.as_deref();
+    let mut listed = BTreeMap::new();
+    for account in [golden::ACCOUNT, UNMONITORED_ACCOUNT] {
+        let units = unit_report(&session, &request("impression_to_chat", account))
+            .await
+            .unwrap();
+        let column = |name| timeline::text(&units, name).unwrap();
+        let (reasons, outcomes) = (column("reason"), column("offer_outcome"));
+        for (reason, outcome) in reasons.iter().zip(&outcomes) {
+            // A unit that is done has lost nothing that could be explained.
+            assert!(reason.is_some() || outcome.is_none());
+            *listed.entry(outcome.map(str::to_owned)).or_insert(0) += 1;
+        }
+    }
+    for outcome in doors.keys() {
+        assert!(
+            listed.contains_key(&Some(outcome.clone())),
+            "{outcome}: {listed:?}"
+        );
+    }
     assert_eq!(missing("blocked_offline"), Some("requested"));
     assert_eq!(missing("unavailable_at_recheck"), Some("requested"));
     assert_eq!(missing("abandoned_in_queue"), Some("connected"));

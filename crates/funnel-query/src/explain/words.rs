@@ -116,8 +116,8 @@ pub(super) fn of_reason(words: &Words<'_>, reason: Reason) -> (String, String) {
                 |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
             );
             (
-                format!("{missing} did not happen yet; the window is open until {until}"),
-                needed("until then"),
+                format!("{missing} is still missing; the window is open until {until}"),
+                needed("and those before it that its chain lacks, until then"),
             )
         }
         Reason::OnlyCandidateUsed { .. } => (

@@ -118,8 +118,7 @@ fn flagged(rows: DataFrame, steps: &[StepRules], breakdowns: usize) -> PlanResul
 struct Answer {
     hit: Expr,
     time: Expr,
-    /// In mode `ordered` the same for every step: whether the rows whose window is not over make a
-    /// chain as long as the longest.
+    /// Is there a beginning whose window is not over?
     recent: Expr,
 }
 
@@ -130,19 +129,15 @@ fn loose(
     aggregates: &mut Vec<Expr>,
 ) -> PlanResult<Vec<Answer>> {
     let flags: Vec<Expr> = (0..steps.len()).map(flag).collect();
-    aggregates.push(matcher.call(flags.clone())?.alias("matched"));
-    let recent = matcher.call_recent(flags)?;
-    let is_recent = recent.is_some();
-    aggregates.extend(recent.map(|recent| recent.alias("recent")));
+    let begins = flags.iter().cloned().reduce(Expr::or);
+    aggregates.push(matcher.call(flags)?.alias("matched"));
+    let recent = matcher.is_recent(begins, "recent", aggregates);
     let answer = |index| {
         let time = time_at("matched", index);
         Answer {
             hit: time.clone().is_not_null(),
             time,
-            recent: match is_recent {
-                true => time_at("recent", index).is_not_null(),
-                false => lit(true),
-            },
+            recent: recent.clone(),
         }
     };
     Ok((0..steps.len()).map(answer).collect())
@@ -174,17 +169,10 @@ fn ordered(
             |index: &usize| !steps[*index].optional && !refined(*index) && applies(*index);
         let chain: Vec<usize> = (0..steps.len()).filter(in_chain).collect();
         let matched = format!("matched{set}");
-        let flags = chain.iter().copied().map(flag).collect();
-        let flags: Vec<Expr> = flags;
-        aggregates.push(matcher.call(flags.clone())?.alias(&matched));
-        let mut recent = lit(true);
-        if let Some(call) = matcher.call_recent(flags)? {
-            let name = format!("recent{set}");
-            aggregates.push(call.alias(&name));
-            let level = |matched: &str| get_field(ident(matched), "level");
-            recent = level(&name).eq(level(&matched));
-            recent = recent.and(level(&matched).gt(level_literal(0)));
-        }
+        let flags: Vec<Expr> = chain.iter().copied().map(flag).collect();
+        let begins = flags.first().cloned();
+        aggregates.push(matcher.call(flags)?.alias(&matched));
+        let recent = matcher.is_recent(begins, &format!("recent{set}"), aggregates);
         let is_set = conditional
             .iter()
             .enumerate()
@@ -247,14 +235,15 @@ impl Matcher<'_> {
         self.as_of?.checked_sub_signed(window)
     }
 
-    /// The match of the rows whose window is not over.
-    fn call_recent(&self, flags: Vec<Expr>) -> PlanResult<Option<Expr>> {
-        let Some(since) = self.open_since() else {
-            return Ok(None);
+    /// Adds, as `name`, whether a row that `begins` a match has a window that is not over; says where
+    /// to find it.
+    fn is_recent(&self, begins: Option<Expr>, name: &str, aggregates: &mut Vec<Expr>) -> Expr {
+        let (Some(since), Some(begins)) = (self.open_since(), begins) else {
+            return lit(true);
         };
-        let recent = ident("event_time").gt_eq(instant(since));
-        let flags = flags.into_iter().map(|flag| flag.and(recent.clone()));
-        self.call(flags.collect()).map(Some)
+        let recent = begins.and(ident("event_time").gt_eq(instant(since)));
+        aggregates.push(bool_or(recent).alias(name));
+        ident(name)
     }
 
     fn call(&self, flags: Vec<Expr>) -> PlanResult<Expr> {

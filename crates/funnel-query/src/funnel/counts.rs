@@ -15,7 +15,6 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::execution::{StepRules, by_name};
 use super::open::STILL_OPEN;
-use super::options::Mode;
 use super::passage::Passage;
 use super::times::Times;
 use crate::error::{QueryError, Result};
@@ -49,7 +48,6 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Counter<'a> {
     steps: &'a [StepRules],
-    mode: Mode,
     converter: RowConverter,
     breakdowns: usize,
     groups: BTreeMap<OwnedRow, Vec<StepCounts>>,
@@ -57,11 +55,7 @@ pub(crate) struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     /// A counter for units broken down by columns of these types.
-    pub(crate) fn new(
-        steps: &'a [StepRules],
-        mode: Mode,
-        types: &[DataType],
-    ) -> Result<Self, ArrowError> {
+    pub(crate) fn new(steps: &'a [StepRules], types: &[DataType]) -> Result<Self, ArrowError> {
         let order = SortOptions {
             descending: false,
             nulls_first: false,
@@ -77,7 +71,6 @@ impl<'a> Counter<'a> {
             .map(|t| SortField::new_with_options(t.clone(), order));
         Ok(Self {
             steps,
-            mode,
             converter: RowConverter::new(fields.collect())?,
             breakdowns: types.len(),
             groups: BTreeMap::new(),
@@ -105,7 +98,7 @@ impl<'a> Counter<'a> {
             if unit.reached.iter().any(|reached| *reached) {
                 let empty = || vec![StepCounts::default(); self.steps.len()];
                 let counts = self.groups.entry(key.owned()).or_insert_with(empty);
-                count(self.steps, self.mode, &unit, counts);
+                count(self.steps, &unit, counts);
             }
         }
         Ok(())
@@ -152,7 +145,7 @@ struct UnitSteps {
     times: Vec<Option<i64>>,
     required: Vec<bool>,
     seen: Vec<bool>,
-    /// Reached by rows whose window is not over; `None` where no window ends.
+    /// Has it a beginning whose window is not over? `None` where no window ends.
     recent: Option<Vec<bool>>,
     /// Can it still get rows?
     is_open: bool,
@@ -160,21 +153,8 @@ struct UnitSteps {
 
 impl UnitSteps {
     /// Could a row of step `missing` still count?
-    fn could_reach(&self, missing: usize, mode: Mode) -> bool {
-        let in_window = |recent: &Vec<bool>| match mode {
-            // The same for every step: whether a chain as long as the longest is recent.
-            Mode::Ordered => recent[missing],
-            // As many steps as ever, and one more.
-            Mode::Loose => {
-                let steps = |marks: &[bool]| {
-                    let marks = marks.iter().zip(&self.required);
-                    marks
-                        .filter(|(mark, required)| **mark && **required)
-                        .count()
-                };
-                !recent[missing] && steps(recent) >= steps(&self.reached)
-            }
-        };
+    fn could_reach(&self, missing: usize) -> bool {
+        let in_window = |recent: &Vec<bool>| recent[missing];
         self.is_open && self.recent.as_ref().is_none_or(in_window)
     }
 }
@@ -234,7 +214,7 @@ impl<'a> Columns<'a> {
 
 /// Adds one unit. Optional steps lose nobody, so what stands before a step is the last step that
 /// this unit needed; every unit has met what stands before the first.
-fn count(steps: &[StepRules], mode: Mode, unit: &UnitSteps, counts: &mut [StepCounts]) {
+fn count(steps: &[StepRules], unit: &UnitSteps, counts: &mut [StepCounts]) {
     let furthest = unit.reached.iter().rposition(|reached| *reached);
     let mut previous = true;
     for (index, step) in steps.iter().enumerate() {
@@ -245,7 +225,7 @@ fn count(steps: &[StepRules], mode: Mode, unit: &UnitSteps, counts: &mut [StepCo
         let applies = previous && (required || step.required_when.is_none());
         counts.reached += i64::from(reached);
         if applies {
-            let is_open = unit.could_reach(index, mode);
+            let is_open = unit.could_reach(index);
             counts.passage.count(reached, later, is_open);
         }
         counts.required += i64::from(previous && required);

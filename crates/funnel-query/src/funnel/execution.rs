@@ -98,7 +98,7 @@ pub(crate) async fn tally(
     let failed = |source: ArrowError| QueryError::query("could not count units", source.into());
     let parsed = Parsed::new(ctx, question).await?;
     let types = types_of(ctx, question.by).await?;
-    let mut counter = Counter::new(&parsed.steps, question.mode, &types).map_err(failed)?;
+    let mut counter = Counter::new(&parsed.steps, &types).map_err(failed)?;
     for batch in units {
         counter.add(batch).map_err(failed)?;
     }
@@ -199,7 +199,7 @@ pub(super) async fn count(
     let types: Vec<_> = (0..question.by.len())
         .map(|index| units.schema().field(index).data_type().clone())
         .collect();
-    let counter = Counter::new(&parsed.steps, question.mode, &types);
+    let counter = Counter::new(&parsed.steps, &types);
     let mut counter = counter.map_err(|e| failed(e.into()))?;
     let mut batches = units.execute_stream().await.map_err(failed)?;
     while let Some(batch) = batches.next().await {

@@ -7,6 +7,7 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 
+use super::outcomes;
 use super::rows::Columns;
 use super::{ReportRequest, choose_account};
 use crate::QuerySession;
@@ -26,13 +27,34 @@ struct Unit {
     reached: Vec<Option<TimelineRow>>,
 }
 
+/// The rows of [`unit_levels`] with one more column: `offer_outcome`, what became of the unit's offer
+/// that went furthest, NULL where every step was reached. It lays a loss at the contact centre's
+/// door (`blocked_offline`, `abandoned_in_queue`, …), which no row of the unit can.
+///
+/// # Errors
+/// As [`report`](super::report()).
+pub async fn unit_report(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
+    let units = unit_levels(session, request).await?;
+    let account = choose_account(session, request.account.as_deref()).await?;
+    let unit = request.question().unit;
+    let outcomes = outcomes::of_keys(session, &account, unit, &units).await?;
+    let failed =
+        |source: ArrowError| QueryError::query("could not lay out the units", source.into());
+    let mut columns = Columns::default();
+    for (field, column) in units.schema().fields().iter().zip(units.columns()) {
+        columns.push(field.name(), Arc::clone(column));
+    }
+    columns.push("offer_outcome", Arc::new(outcomes));
+    columns.finish().map_err(failed)
+}
+
 /// One row per unit that has a row of a step, and per breakdown value. Columns: key, the breakdown,
 /// level (number of the last step reached), state (`converted`, `dropped`, `open`), reason,
 /// step_times, event_ids.
 ///
 /// # Errors
 /// As [`report`](super::report()).
-pub async fn unit_report(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
+pub async fn unit_levels(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
     let account = choose_account(session, request.account.as_deref()).await?;
     let as_of = Some(session.complete_until().await?);
     let scope = Scope {

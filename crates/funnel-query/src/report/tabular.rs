@@ -28,8 +28,8 @@ pub struct TableReport {
     /// integer time: p50, p90, p99, mean, min, max, and a histogram (`histogram_edges`,
     /// `histogram` with the counts between them). Last the bounds of both rates (`…_low`, `…_high`).
     pub rows: RecordBatch,
-    /// One row per key or, where those are counted, per attempt: key, the breakdown, level, state,
-    /// reason, `exclusion`, `excluded_by`, `step_times`, `event_ids`.
+    /// One row per key or, where those are counted, per attempt: key, the breakdown, with a period
+    /// `period` (NULL where the first step was not reached), level, state, reason, `exclusion`, `excluded_by`, `step_times`, `event_ids`.
     pub keys: Option<RecordBatch>,
     /// Rows of a step that have no key or no time: in no funnel.
     pub unplaced: u64,
@@ -181,6 +181,12 @@ fn keys(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError
         for (name, values) in funnel.breakdown.by.iter().zip(values) {
             columns.push(name, values);
         }
+    }
+    if let Some(period) = funnel.period {
+        let periods = units
+            .iter()
+            .map(|unit| unit.period(period, answer.clock).map(days));
+        columns.push("period", Arc::new(periods.collect::<Date32Array>()));
     }
     let levels = units.iter().map(|unit| i32::try_from(unit.level).ok());
     columns.push("level", Arc::new(levels.collect::<Int32Array>()));

@@ -14,7 +14,7 @@ use datafusion::prelude::{DataFrame, col, lit};
 use funnel_query::explain::{self, Verdict};
 use funnel_query::format::RowFormat;
 use funnel_query::funnel::Every;
-use funnel_query::report::{ReportRequest, unit_report};
+use funnel_query::report::{ReportRequest, unit_levels, unit_report};
 use funnel_query::{QueryError, QuerySession};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ const KEYS_MAX: usize = 10_000;
 /// A page of keys.
 #[derive(Debug, Serialize, ToSchema)]
 struct Keys {
-    /// One object per unit: key, level, state, reason, step_times, event_ids.
+    /// One object per unit: key, level, state, reason, step_times, event_ids, offer_outcome.
     #[schema(value_type = Vec<Object>)]
     keys: Box<RawValue>,
     /// What to give as `after` for the next page; `null` at the end.
@@ -151,9 +151,11 @@ pub(super) async fn losses(
         let groups = vec![col("level"), col("state"), col("reason")];
         let order = groups.iter().map(|group| group.clone().sort(true, false));
         let order = order.collect();
-        let rows = units(&session, &request)
-            .await?
-            .aggregate(groups, vec![count(lit(1)).alias("keys")])
+        let rows = unit_levels(&session, &request).await?;
+        let rows = session
+            .ctx()
+            .read_batch(rows)
+            .and_then(|rows| rows.aggregate(groups, vec![count(lit(1)).alias("keys")]))
             .and_then(|rows| rows.sort(order))
             .map_err(failed)?;
         let schema = Arc::clone(rows.schema().inner());
@@ -207,7 +209,7 @@ pub(super) async fn trend(
         let account = funnel_query::report::choose_account(&session, account).await?;
         let zone = request.timezone;
         let zone = zone.unwrap_or_else(|| session.options().time_zone(&account));
-        let units = unit_report(&session, &request).await?;
+        let units = unit_levels(&session, &request).await?;
         let trend = Trend {
             time_zone: zone.name().to_owned(),
             rows: days(&units, zone, every),

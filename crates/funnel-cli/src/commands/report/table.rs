@@ -1,16 +1,26 @@
-//! `funnel report --table`: a definition with its own key and time, over any table.
+//! `funnel report` with a definition that has its own key and time, over any table.
 
 use funnel_query::report::table_report;
 
 use super::super::context::Context;
 use super::super::question;
 use crate::args::ReportArgs;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::exit::Exit;
 use crate::output::Output;
 
 pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
+    let of_lakes = [
+        ("--top", args.top.is_some()),
+        ("--compare", args.compare.is_some()),
+        ("--availability", args.availability),
+        ("--reconcile", args.reconcile),
+    ];
+    if let Some((option, _)) = of_lakes.into_iter().find(|(_, given)| *given) {
+        let message = format!("{option} is for funnels without a [source]");
+        return Err(CliError::usage(message).hint("leave it out"));
+    }
     let mut funnel = question::table_funnel(&args.question)?;
     if !args.by.is_empty() {
         funnel.breakdown.by.clone_from(&args.by);

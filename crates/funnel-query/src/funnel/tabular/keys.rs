@@ -10,11 +10,12 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use chrono::NaiveDate;
 use funnel_match::classify::{self, Reason};
 use funnel_match::{Count, Matcher, Outcome, Row, STEPS_MAX, Spec, State};
 
-use super::definition::{TableFunnel, Touch};
-use super::plan::Plan;
+use super::definition::{Period, TableFunnel, Touch};
+use super::plan::{Clock, Plan};
 use crate::error::{QueryError, Result};
 
 /// How far one key got.
@@ -37,6 +38,14 @@ pub(crate) struct Unit {
     pub(crate) entered: Option<i64>,
     /// The exclusion that ended it, and the id of the excluded row.
     pub(crate) excluded_by: Option<(usize, Option<String>)>,
+}
+
+impl Unit {
+    /// The first day of the period in which the key entered; `None` if it did not.
+    pub(crate) fn period(&self, period: Period, clock: Clock) -> Option<NaiveDate> {
+        let local = clock.time(self.entered?)?.with_timezone(&period.zone);
+        period.every.beginning(local.date_naive())
+    }
 }
 
 /// Turns the keys and breakdown values of units into columns again.

@@ -109,11 +109,9 @@ impl Tally {
         if out_of_all && unit.state != State::Excluded {
             return;
         }
-        let entered = unit.entered.and_then(|time| self.clock.time(time));
-        let period = self.period.and_then(|period| {
-            let local = entered?.with_timezone(&period.zone);
-            period.every.beginning(local.date_naive())
-        });
+        let period = self
+            .period
+            .and_then(|period| unit.period(period, self.clock));
         let empty = || vec![StepTally::default(); self.optional.len()];
         let tallies = self.groups.entry((unit.value.clone(), period));
         let tallies = tallies.or_insert_with(empty);

@@ -2,6 +2,8 @@
 
 mod parts;
 
+use std::collections::BTreeMap;
+
 use arrow::array::AsArray;
 use arrow::json::ArrayWriter;
 use serde_json::{Value, json};
@@ -218,7 +220,19 @@ async fn periods_are_those_of_the_zone_on_both_sides_of_a_change_of_clocks() {
             window: Some("1 day".parse().unwrap()),
             ..TableFunnel::parse("test.toml", &text).unwrap()
         };
-        let rows = json_of(&report_of(table, &funnel).await.rows);
+        let report = report_of(table, &funnel).await;
+        let mut keys = BTreeMap::new();
+        for key in json_of(report.keys.as_ref().unwrap()) {
+            *keys
+                .entry(key["period"].as_str().unwrap().to_owned())
+                .or_insert(0) += 1;
+        }
+        let by_key: Vec<_> = keys
+            .iter()
+            .map(|(day, count)| (day.as_str(), *count))
+            .collect();
+        assert_eq!(by_key, wanted, "{every}");
+        let rows = json_of(&report.rows);
         let found: Vec<_> = rows
             .chunks(3)
             .map(|steps| {

@@ -37,6 +37,34 @@ async fn attempts_and_completions_are_counted_each() {
 }
 
 #[tokio::test]
+async fn an_excluded_row_ends_an_attempt_and_the_next_one_begins() {
+    let rows = "CREATE TABLE t AS SELECT * FROM (VALUES
+        ('a', 1, 'view', '1'), ('a', 2, 'cart', '2'), ('a', 3, 'refund', '3'), ('a', 4, 'buy', '4'),
+        ('a', 5, 'view', '5'), ('a', 6, 'cart', '6'), ('a', 7, 'buy', '7')) AS v (\"user\", ts, what, id)";
+    let count = "count = 'attempts'";
+    let dropped = report_of(rows, &shop_with(count, REFUND)).await;
+    assert_eq!(column(&dropped, "reached"), [1, 1, 1]);
+    assert_eq!(column(&dropped, "excluded")[0], 1);
+    let stop = format!("{REFUND}\naction = 'stop'");
+    let stopped = report_of(rows, &shop_with(count, &stop)).await;
+    assert_eq!(column(&stopped, "reached"), [2, 2, 1]);
+    assert_eq!(column(&stopped, "excluded"), [0, 0, 1]);
+    let keys = json_of(stopped.keys.as_ref().unwrap());
+    let states: Vec<_> = keys
+        .iter()
+        .map(|row| (&row["state"], &row["reason"]))
+        .collect();
+    let expected = [
+        (json!("excluded"), json!("excluded_by")),
+        (json!("converted"), json!(null)),
+    ];
+    assert_eq!(
+        states,
+        expected.each_ref().map(|(state, reason)| (state, reason))
+    );
+}
+
+#[tokio::test]
 async fn rows_outside_of_an_attempt_say_why_it_went_no_further() {
     let rows = "CREATE TABLE t AS SELECT * FROM (VALUES
         ('a', 0, 'view', '1'), ('a', 105, 'cart', '2'), ('a', 300, 'view', '3'), ('a', 310, 'cart', '4'),
@@ -139,7 +167,6 @@ async fn options_that_do_not_go_together_are_named_by_their_key() {
     let gap = FUNNEL.replace("name = \"buy\"", "name = \"buy\"\nmax_gap = 5");
     for (first, text, last, wanted) in [
         ("mode = 'loose'", FUNNEL, REFUND, "`exclusions`"),
-        ("count = 'attempts'", FUNNEL, REFUND, "`exclusions`"),
         ("mode = 'next'\nentry = 'first'", FUNNEL, "", "`entry`"),
         (
             "count = 'attempts'\nentry = 'earliest_longest'",
@@ -148,7 +175,7 @@ async fn options_that_do_not_go_together_are_named_by_their_key() {
             "`count`",
         ),
         ("mode = 'set'", &*gap, "", "`steps`"),
-        ("as_of = 5", &*gap, "", "`as_of`"),
+        ("mode = 'ch:default'\nas_of = 5", FUNNEL, "", "`as_of`"),
         (
             "entry = 'last'",
             FUNNEL,
