@@ -67,6 +67,13 @@ impl CliError {
         self
     }
 
+    /// What is wrong stands in the configuration, not in the call.
+    #[must_use]
+    pub(crate) fn of_configuration(mut self) -> Self {
+        self.exit = Exit::Config;
+        self
+    }
+
     /// What made it fail.
     #[must_use]
     pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

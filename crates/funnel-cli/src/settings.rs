@@ -291,6 +291,7 @@ mod tests {
             .replace("\n# max_age", "\nmax_age")
             .replace("\n# future", "\nfuture")
             .replace("\n# tokens", "\ntokens")
+            .replace("\n# funnels", "\nfunnels")
             .replace("\n# tls_", "\ntls_");
         let found = settings(&example, vec![]).unwrap();
         for key in keys::KEYS {

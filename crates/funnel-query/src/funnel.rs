@@ -8,6 +8,7 @@
 //! Over any other table: `tabular`.
 
 pub(crate) mod attribution;
+mod catalog;
 mod chain;
 pub(crate) mod counts;
 mod definition;
@@ -20,6 +21,7 @@ pub(crate) mod tabular;
 pub(crate) mod times;
 pub(crate) mod top;
 
+pub use catalog::Funnels;
 pub use definition::{DefinitionError, FunnelDefinition, Step, Windows};
 pub use options::{Attribution, DateBasis, Mode, Model, OptionError, Unit, Window};
 pub use tabular::{

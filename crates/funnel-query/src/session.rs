@@ -19,6 +19,7 @@ use funnel_lake::Lake;
 
 use crate::enrich::{EnrichRules, EnrichedProvider};
 use crate::error::{ErrorKind, QueryError, Result};
+use crate::funnel::Funnels;
 use crate::{table_function, views};
 
 /// The mart of daily funnels, and the table of that name.
@@ -64,6 +65,8 @@ pub struct QueryOptions {
     pub target_partitions: Option<usize>,
     /// What of the lake is there.
     pub sight: Sight,
+    /// The funnels that have a name.
+    pub funnels: Funnels,
 }
 
 impl QueryOptions {

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
 use crate::error::QueryError;
-use crate::funnel::FunnelDefinition;
+use crate::funnel::Funnels;
 use crate::report::{self, ReportRequest};
 use crate::{QueryOptions, QuerySession, named};
 
@@ -83,7 +83,7 @@ impl TableFunctionImpl for FunnelFunction {
         &self,
         args: TableFunctionArgs<'_, '_>,
     ) -> PlanResult<Arc<dyn TableProvider>> {
-        let request = request(args.exprs())?;
+        let request = request(&self.0.options.funnels, args.exprs())?;
         let mut types = Vec::with_capacity(request.by.len());
         for name in &request.by {
             let field = self.0.enriched.field_with_name(name).map_err(|_| {
@@ -156,7 +156,7 @@ pub(crate) fn refused(function: &str, error: QueryError) -> DataFusionError {
     plan_datafusion_err!("{function}: {error}{}", cause.unwrap_or_default())
 }
 
-fn request(arguments: &[Expr]) -> PlanResult<ReportRequest> {
+fn request(funnels: &Funnels, arguments: &[Expr]) -> PlanResult<ReportRequest> {
     let literals: Option<Vec<&ScalarValue>> = arguments
         .iter()
         .map(|argument| match argument {
@@ -173,7 +173,8 @@ fn request(arguments: &[Expr]) -> PlanResult<ReportRequest> {
     let Some(name) = name.try_as_str().flatten() else {
         return plan_err!("the name of a funnel is a text, found {name}; {USAGE}");
     };
-    let funnel = FunnelDefinition::shipped(name)
+    let funnel = funnels
+        .get(name)
         .map_err(|error| plan_datafusion_err!("{FUNCTION}: {error}"))?;
     let (from, to) = (date("first", from)?, date("last", to)?);
     if from > to {

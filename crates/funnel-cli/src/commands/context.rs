@@ -1,9 +1,11 @@
 //! What commands share: settings, the lake, a session over it, and how library errors end.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use chrono_tz::Tz;
 use funnel_lake::{Lake, LakeError};
+use funnel_query::funnel::Funnels;
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 
 use crate::args::GlobalArgs;
@@ -71,9 +73,15 @@ pub(super) fn query_options(settings: &Settings) -> Result<QueryOptions> {
     let memory_limit = settings
         .size("query.memory")
         .and_then(|bytes| usize::try_from(bytes).ok());
+    let funnels = settings.text("query.funnels").map(Path::new);
+    let funnels = funnels.map(Funnels::with_directory);
     Ok(QueryOptions {
         accounts: time_zones(settings)?,
         memory_limit,
+        funnels: funnels
+            .transpose()
+            .map_err(|error| CliError::from(QueryError::from(error)).of_configuration())?
+            .unwrap_or_default(),
         ..QueryOptions::default()
     })
 }

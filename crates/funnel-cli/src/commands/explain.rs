@@ -55,7 +55,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<Exit> {
 }
 
 async fn explain_unit(context: &Context, args: &ExplainArgs) -> Result<(String, Explanation)> {
-    let (request, key) = request(args)?;
+    let (request, key) = request(context, args)?;
     let session = question::session(context, &args.question).await?;
     let funnel = request.funnel.name.clone();
     Ok((funnel, explain(&session, request, &key).await?))
@@ -73,11 +73,11 @@ async fn explain_row_key(context: &Context, args: &ExplainArgs) -> Result<(Strin
     Ok((funnel.name, answer))
 }
 
-fn request(args: &ExplainArgs) -> Result<(ReportRequest, String)> {
+fn request(context: &Context, args: &ExplainArgs) -> Result<(ReportRequest, String)> {
     let (name, key) = args.funnel_and_key();
     let from = args.question.from.unwrap_or(NaiveDate::MIN);
     let to = args.question.to.unwrap_or(NaiveDate::MAX);
-    let request = question::request(&args.question, name, from, to)?;
+    let request = question::request(context, &args.question, name, from, to)?;
     let key = key.ok_or_else(|| CliError::usage("name the key of the unit to be explained"))?;
     Ok((request, key.to_owned()))
 }

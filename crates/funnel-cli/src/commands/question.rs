@@ -14,8 +14,9 @@ use crate::args::QuestionArgs;
 use crate::error::{CliError, Result};
 use crate::settings::Settings;
 
-/// The question about a lake; `name` is that of a shipped funnel.
+/// The question about a lake; `name` is that of a funnel.
 pub(super) fn request(
+    context: &Context,
     args: &QuestionArgs,
     name: Option<&str>,
     from: NaiveDate,
@@ -26,7 +27,7 @@ pub(super) fn request(
             "--from {from} lies after --to {to}"
         )));
     }
-    let mut request = ReportRequest::new(definition(args, name)?, from, to);
+    let mut request = ReportRequest::new(definition(context, args, name)?, from, to);
     request.account.clone_from(&args.account);
     request.where_sql.clone_from(&args.condition);
     request.unit = args.unit;
@@ -39,13 +40,20 @@ pub(super) fn request(
     Ok(request)
 }
 
-fn definition(args: &QuestionArgs, name: Option<&str>) -> Result<FunnelDefinition> {
+fn definition(
+    context: &Context,
+    args: &QuestionArgs,
+    name: Option<&str>,
+) -> Result<FunnelDefinition> {
     match (&args.file, name) {
         (Some(_), Some(name)) => Err(CliError::usage(format!(
             "--file defines the funnel, so `{name}` cannot name another: leave one of them out"
         ))),
         (Some(path), None) => Ok(FunnelDefinition::from_file(path).map_err(QueryError::from)?),
-        (None, Some(name)) => Ok(FunnelDefinition::shipped(name).map_err(QueryError::from)?),
+        (None, Some(name)) => {
+            let funnels = query_options(&context.settings()?)?.funnels;
+            Ok(funnels.get(name).map_err(QueryError::from)?)
+        }
         (None, None) => Err(CliError::usage(
             "name a funnel, or a --file that defines one",
         )),

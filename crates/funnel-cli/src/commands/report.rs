@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
                 .hint("ask for one at a time, or add --format table"),
         );
     }
-    let request = request(args)?;
+    let request = request(context, args)?;
     let session = question::session(context, &args.question).await?;
     if args.per_key {
         let rows = unit_report(&session, &request).await?;
@@ -80,11 +80,11 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn request(args: &ReportArgs) -> Result<ReportRequest> {
+fn request(context: &Context, args: &ReportArgs) -> Result<ReportRequest> {
     let (Some(from), Some(to)) = (args.question.from, args.question.to) else {
         return Err(CliError::usage("name the days with --from and --to"));
     };
-    let mut request = question::request(&args.question, args.funnel.as_deref(), from, to)?;
+    let mut request = question::request(context, &args.question, args.funnel.as_deref(), from, to)?;
     request.by.clone_from(&args.by);
     request.top = args.top.map(usize::from);
     Ok(request)

@@ -154,6 +154,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("publish.close_after", Kind::Span, Some("12h"), "\"12h\""),
     key("query.memory", Kind::Size, None, "\"1 GiB\""),
+    key("query.funnels", Kind::Text, None, "\"/etc/funnel/funnels\""),
     key(
         "serve.listen",
         Kind::Address,

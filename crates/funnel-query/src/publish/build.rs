@@ -44,7 +44,7 @@ pub(super) async fn day_rows(
     day: NaiveDate,
     accounts: &[String],
 ) -> Result<DayRows> {
-    let definitions = definitions()?;
+    let definitions = session.options().funnels.all()?;
     let mut parts = Vec::new();
     for account in accounts {
         for unit in Unit::ALL.iter().copied() {
@@ -161,7 +161,7 @@ pub(super) async fn funnel_daily(
     state: &RecordBatch,
     computed_at: DateTime<Utc>,
 ) -> Result<RecordBatch> {
-    let definitions = definitions()?;
+    let definitions = session.options().funnels.all()?;
     let (data_from, data_to) = span(state).map_err(laid_out)?;
     let mut parts = Vec::new();
     for account in accounts {
@@ -195,14 +195,7 @@ fn span(state: &RecordBatch) -> Result<Span, ArrowError> {
     Ok((time(first), time(last)))
 }
 
-fn definitions() -> Result<Vec<FunnelDefinition>> {
-    let shipped = FunnelDefinition::names().into_iter();
-    Ok(shipped
-        .map(FunnelDefinition::shipped)
-        .collect::<Result<_, _>>()?)
-}
-
-/// Every shipped funnel at one unit: as a whole, and at its own unit by each dimension.
+/// Every funnel that has a name at one unit: as a whole, and at its own unit by each dimension.
 fn daily_requests(
     definitions: &[FunnelDefinition],
     account: &str,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::build::{BREAKDOWNS, OFFERS_SQL};
 use crate::QueryOptions;
 use crate::error::{QueryError, Result};
-use crate::funnel::{FunnelDefinition, fingerprint};
+use crate::funnel::fingerprint;
 
 const FILE: &str = "_state/publish.json";
 
@@ -73,8 +73,8 @@ pub(super) fn rules(options: &QueryOptions) -> Result<String> {
         "{}\n{BREAKDOWNS:?}\n{OFFERS_SQL}",
         env!("CARGO_PKG_VERSION")
     );
-    for name in FunnelDefinition::names() {
-        text += &FunnelDefinition::shipped(name)?.hash;
+    for funnel in options.funnels.all()? {
+        text += &funnel.hash;
     }
     for (account, zone) in &options.accounts {
         text += &format!("\n{account} {zone}");

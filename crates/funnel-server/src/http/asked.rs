@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use funnel_query::QuerySession;
 use funnel_query::format::RowFormat;
+use funnel_query::funnel::Funnels;
 
 use super::problem::Problem;
 use super::{answer, is_known};
@@ -56,6 +57,11 @@ impl FromRequestParts<Arc<App>> for Asked {
 impl Asked {
     pub(super) fn session(&self) -> Arc<QuerySession> {
         Arc::clone(&self.snapshot.session)
+    }
+
+    /// The funnels that have a name.
+    pub(super) fn funnels(&self) -> &Funnels {
+        &self.snapshot.session.options().funnels
     }
 
     /// The form that is asked for: by name, or by the header `Accept`.

@@ -65,7 +65,7 @@ pub(super) async fn comparison(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {

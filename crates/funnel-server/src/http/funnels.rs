@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use funnel_query::format::RowFormat;
-use funnel_query::funnel::{FunnelDefinition, Unit};
-use funnel_query::report;
+use funnel_query::funnel::Unit;
+use funnel_query::{QueryError, report};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ use super::answer;
 use super::asked::Asked;
 use super::extract::Params;
 use super::problem::Problem;
-use super::question::{Question, definition};
+use super::question::Question;
 
 /// How old an agent state may be to be believed, where nobody says otherwise: LivePerson refreshes a button every 120 s.
 const STALE_AFTER: Duration = Duration::from_secs(120);
@@ -51,15 +51,15 @@ struct Step {
 
 #[utoipa::path(get, path = "/api/v1/funnels", tag = "funnels", security(("token" = [])),
     responses((status = 200, body = Vec<Funnel>), (status = "4XX", body = Problem)))]
-pub(super) async fn list() -> Result<Response, Problem> {
-    let funnels = FunnelDefinition::names().into_iter().map(|name| {
-        let funnel = definition(name)?;
+pub(super) async fn list(asked: Asked) -> Result<Response, Problem> {
+    let funnels = asked.funnels().all().map_err(QueryError::from)?;
+    let funnels = funnels.iter().map(|funnel| {
         let steps = funnel.steps.iter().map(|step| Step {
             name: step.name.clone(),
             title: step.title.clone(),
             optional: step.optional,
         });
-        Ok(Funnel {
+        Funnel {
             name: funnel.name.clone(),
             question: funnel.question.clone(),
             unit: funnel.unit,
@@ -68,9 +68,9 @@ pub(super) async fn list() -> Result<Response, Problem> {
             window_seconds: funnel.windows.of(funnel.unit).seconds(),
             definition_hash: funnel.hash.clone(),
             steps: steps.collect(),
-        })
+        }
     });
-    let funnels: Vec<Funnel> = funnels.collect::<Result<_, Problem>>()?;
+    let funnels: Vec<Funnel> = funnels.collect();
     Ok(Json(funnels).into_response())
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn report(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {
@@ -133,7 +133,7 @@ pub(super) async fn availability(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let stale_after = match &question.stale_after {
         Some(text) => seconds(text)?,
@@ -180,10 +180,11 @@ struct Statement {
     params(("name" = String, Path, description = "The funnel"), Question),
     responses((status = 200, body = Statement), (status = "4XX", body = Problem)))]
 pub(super) async fn sql(
+    asked: Asked,
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut options: Vec<String> = question
         .options()

@@ -49,7 +49,7 @@ pub(super) async fn keys(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {
@@ -143,7 +143,7 @@ pub(super) async fn losses(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {
@@ -201,7 +201,7 @@ pub(super) async fn trend(
     Path(name): Path<String>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let session = asked.session();
     let every = question.every.unwrap_or(Every::Day);
     let query = async move {
@@ -289,7 +289,7 @@ pub(super) async fn explain(
     Path((name, key)): Path<(String, String)>,
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
-    let request = question.request(&name)?;
+    let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use funnel_query::QueryError;
-use funnel_query::funnel::{Every, FunnelDefinition};
+use funnel_query::funnel::{Every, Funnels};
 use funnel_query::report::ReportRequest;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -66,14 +66,16 @@ pub(super) struct Question {
 
 impl Question {
     /// The request to the query layer.
-    pub(super) fn request(&self, name: &str) -> Result<ReportRequest, Problem> {
+    pub(super) fn request(&self, funnels: &Funnels, name: &str) -> Result<ReportRequest, Problem> {
         let (from, to) = (self.from, self.to);
         if from > to {
             return Err(Problem::wrong(format!(
                 "`from` {from} lies after `to` {to}"
             )));
         }
-        let funnel = definition(name)?;
+        let funnel = funnels.get(name);
+        let funnel =
+            funnel.map_err(|error| Problem::not_found(QueryError::from(error).to_string()))?;
         let mut request = ReportRequest::new(funnel, from, to);
         for (option, text) in self.options() {
             request.set(option, text)?;
@@ -103,10 +105,4 @@ impl Question {
             .filter_map(|(name, text)| text.as_deref().map(|text| (name, text)))
             .filter(|(_, text)| !text.is_empty())
     }
-}
-
-/// A shipped funnel.
-pub(super) fn definition(name: &str) -> Result<FunnelDefinition, Problem> {
-    FunnelDefinition::shipped(name)
-        .map_err(|error| Problem::not_found(QueryError::from(error).to_string()))
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::{DAYS, Service, accounts, lake};
-use crate::{funnel, run};
+use crate::{empty_dir, funnel, run};
 
 /// What the command line answers.
 #[track_caller]
@@ -74,6 +74,77 @@ fn reports_are_those_of_the_command_line_in_every_form() {
         };
         assert_eq!(counts(&found["rows"]), counts(&rows), "{statement}");
     }
+}
+
+#[test]
+fn funnels_of_a_directory_are_asked_for_by_name_everywhere() {
+    let dir = empty_dir();
+    let definition = "name = \"clicks\"\nquestion = \"Who clicks?\"\nunit = \"session\"
+        [[steps]]\nname = \"shown\"\ntitle = \"shown\"\nwhen = \"event_type = 'engagement_impression'\"
+        [[steps]]\nname = \"clicked\"\ntitle = \"clicked\"\nwhen = \"event_type = 'engagement_click'\"\n";
+    std::fs::write(dir.path().join("clicks.toml"), definition).unwrap();
+    let config = format!("[query]\nfunnels = \"{}\"\n", dir.path().display());
+    let service = Service::start(&config);
+    let names = service.get("/api/v1/funnels").json();
+    let names: Vec<&str> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"clicks") && names.contains(&"monitored"),
+        "{names:?}"
+    );
+    let account = &accounts()[0];
+    let path = format!("/api/v1/funnels/clicks/report?{DAYS}&account={account}");
+    let report = service.get(&path).json();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    let query = format!(
+        "SELECT step, reached FROM funnel('clicks', '2024-03-01', '2024-04-30', named_struct('account', '{account}')) ORDER BY step_index"
+    );
+    let body = serde_json::json!({"sql": query}).to_string();
+    let by_sql = service
+        .client
+        .send(
+            "POST",
+            "/api/v1/sql",
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        )
+        .json();
+    let beside = empty_dir();
+    let own = beside.path().join("own.toml");
+    std::fs::write(&own, &config).unwrap();
+    let words = [
+        &["report", "clicks", "--account", account, "--format", "json"][..],
+        &RANGE,
+    ]
+    .concat();
+    let own = own.display().to_string();
+    let printed: Value =
+        serde_json::from_str(&cli(&[&words[..], &["--config", &own]].concat())).unwrap();
+    for (step, row) in rows.iter().enumerate() {
+        assert!(row["reached"].as_i64().unwrap() > 0);
+        assert_eq!(row, &printed[step]);
+        assert_eq!(row["reached"], by_sql["rows"][step]["reached"]);
+    }
+    let unknown = service.get(&format!("/api/v1/funnels/click/report?{DAYS}"));
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("`clicks`"), "{}", unknown.text());
+    // What is wrong in the directory is said before anything is answered.
+    std::fs::write(dir.path().join("copy.toml"), definition).unwrap();
+    let lake = lake();
+    let mut command = funnel(lake.parent().unwrap());
+    let (_, said) = run(
+        command.args(["serve", "--lake", "lake", "--config", &own]),
+        78,
+    );
+    assert!(
+        said.contains("copy.toml: `name`: `clicks` is the name of a funnel of another file"),
+        "{said}"
+    );
 }
 
 #[test]
