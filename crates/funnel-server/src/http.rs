@@ -10,6 +10,7 @@ mod people;
 pub(crate) mod problem;
 mod queries;
 mod question;
+mod sql;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
@@ -98,7 +99,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(funnels::report))
         .routes(routes!(comparison::comparison))
         .routes(routes!(funnels::availability))
-        .routes(routes!(funnels::sql))
+        .routes(routes!(sql::statement))
+        .routes(routes!(sql::plan))
         .routes(routes!(people::keys))
         .routes(routes!(people::losses))
         .routes(routes!(people::trend))
