@@ -8,6 +8,7 @@
 //! | `statements`, `dialect`, `rewrite` | texts to what they ask for; what is refused |
 //! | `simple`, `extended`, `prepared`, `parameters` | the two protocols |
 //! | `answers`, `run`, `copy` | queries that run apart, and their rows on the way out |
+//! | `names` | what columns are called |
 //! | `catalog`, `tables`, `information`, `functions`, `privileges`, `procedures`, `text`, `to_char`, `operators` | what PostgreSQL has and clients ask for |
 //! | `cancel`, `errors`, `settings` | cancel requests, SQLSTATEs, `SET` and `SHOW` |
 
@@ -21,6 +22,7 @@ mod errors;
 mod extended;
 mod functions;
 mod information;
+mod names;
 mod operators;
 mod parameters;
 mod prepared;
