@@ -62,6 +62,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(limit))
         .layer(RequestBodyTimeoutLayer::new(CLIENT_TIME))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), with_place))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             metrics::count,
@@ -127,6 +128,26 @@ async fn with_headers(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }
+    response
+}
+
+/// What is answered on any connection: who watches the server must not take a full one for a dead one.
+const WATCHED: [&str; 3] = ["/livez", "/metrics", "/readyz"];
+
+/// Answers on connections for which there is a place.
+async fn with_place(
+    State(app): State<Arc<App>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ports = &app.ports;
+    if WATCHED.contains(&request.uri().path()) || !ports.http.is_refused(address) {
+        return next.run(request).await;
+    }
+    let mut response = Problem::busy(ports.http.refusal()).into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 
