@@ -30,6 +30,19 @@ has '^CREATE OR REPLACE VIEW public.offers AS' "$view"
 has 'AS offer_outcome' "$view"
 has '^public\|window_funnel\|' "$(ask -c '\df+ window_funnel')"
 has '^public\|' "$(ask -c '\dn+')"
+# All that `\?` lists for looking at what there is, with and without more of it: none is an error of the server.
+lists="d da dA dAc dAf dAo dAp db dc dconfig dC dd dD ddp dE des det deu dew df dfa dfn dfp dft dfw dF dFd dFp dFt dg di dl dL dm dn do dO dp dP dPi dPt dPn
+  dRp dRs drds ds dt dT du dv dx dX dy l z"
+for list in $lists; do
+  for more in "" + S; do
+    said=$(ask -q -c "\\$list$more" 2>&1) || { echo "\\$list$more: $said"; exit 1; }
+    if grep -q '^ERROR' <<<"$said"; then echo "\\$list$more: $said"; exit 1; fi
+  done
+done
+has 'funnel_units' "$(ask -c '\df funnel*')"
+# Columns without a name have PostgreSQL's, as often as they want.
+has '^date_trunc\|date_trunc\|\?column\?\|\?column\?$' \
+  "$(psql -X -A -c "SELECT date_trunc('day', event_time), date_trunc('week', event_time), 1, 1 FROM events LIMIT 1")"
 # There are none of these.
 for nothing in '\dT' '\dT+' '\ddp' '\drds'; do [ -z "$(ask -q -t -c "$nothing")" ] || { echo "$nothing finds something"; exit 1; }; done
 ask -q -c '\di' >"$work/indexes" 2>&1

@@ -51,6 +51,7 @@ export const paths = {
   comparison: (funnel) => `funnels/${part(funnel)}/comparison`,
   trend: (funnel) => `funnels/${part(funnel)}/trend`,
   sql: (funnel) => `funnels/${part(funnel)}/sql`,
+  plan: (funnel) => `funnels/${part(funnel)}/plan`,
   explain: (funnel, key) => `funnels/${part(funnel)}/explain/${part(key)}`,
   query: (name) => `queries/${part(name)}`,
 };

@@ -1,8 +1,8 @@
-import { h, copy } from "./dom.js";
+import { h } from "./dom.js";
 import { json, paths } from "./api.js";
 import { num, stamp, NONE } from "./format.js";
 import { rejects } from "./lost.js";
-import { errorBox } from "./errors.js";
+import { lazy } from "./sql.js";
 
 // What the numbers rest on: enough to judge them, and to get the same ones again.
 export function basis(status, column) {
@@ -35,31 +35,4 @@ function ledger() {
     else say(open.length ? `does not close: ${open.join(", ")}` : "closes: every offset read has one fate");
   }, () => say("not shown to this token"));
   return said;
-}
-
-export function sqlBox(column) {
-  return lazy("The SQL behind these numbers", async () => {
-    const { sql } = await json(paths.sql(column.funnel), column.params);
-    return h("div", { class: "sql" },
-      h("button", { type: "button", class: "quiet", onclick: (e) => copy(sql, e.target) }, "Copy SQL"),
-      h("pre", { tabindex: "0", "aria-label": "SQL" }, h("code", {}, sql)));
-  });
-}
-
-// Asked for only when it is opened: most readers never do.
-export function lazy(title, load) {
-  const body = h("div", {});
-  let asked = false;
-  const open = async (event) => {
-    if (!event.target.open || asked) return;
-    asked = true;
-    body.textContent = "Loading…";
-    try {
-      body.replaceChildren(await load());
-    } catch (error) {
-      asked = false;
-      body.replaceChildren(errorBox(error));
-    }
-  };
-  return h("details", { ontoggle: open }, h("summary", {}, title), body);
 }

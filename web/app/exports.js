@@ -19,13 +19,12 @@ export function save(words, what, work) {
   return h("button", { type: "button", class: "quiet", onclick }, words, h("span", { class: "sr-only" }, ` of ${what}`));
 }
 
-// The bytes are the server's: the page adds nothing and rounds nothing.
-export async function rows(funnel, params, format) {
-  download(await blob(paths.report(funnel), { ...params, format }), fileName(funnel, params, format.replace("_safe", "")));
-}
+const FORMS = { CSV: "csv_safe", Parquet: "parquet", JSON: "json" };
 
-export async function keyRows(funnel, params) {
-  download(await blob(paths.keys(funnel), { ...params, limit: null, format: "csv_safe" }), fileName(`${funnel}-keys`, params, "csv"));
+// A button for each form of the rows at `path`. The bytes are the server's: the page adds nothing and rounds nothing.
+export function saveRows(words, what, path, name, params) {
+  return words.map((form) => save(form, what, async () =>
+    download(await blob(path, { ...params, format: FORMS[form] }), fileName(name, params, form.toLowerCase()))));
 }
 
 // A custom property comes back as it was written, light-dark() and all; a colour comes back resolved.
@@ -114,23 +113,83 @@ const DRAW = {
   },
 };
 
-// The figure as it stands on the page, without the cursor.
-export async function savePicture(svg, column, name, title) {
-  const { width, height } = svg.viewBox.baseVal;
-  const canvas = h("canvas", { width: width * 2, height: (height + 40) * 2 });
+function canvasOf(width, height, title) {
+  const canvas = h("canvas", { width: width * 2, height: height * 2 });
   const pen = canvas.getContext("2d");
   pen.scale(2, 2);
   pen.fillStyle = color("--card");
-  pen.fillRect(0, 0, width, height + 40);
+  pen.fillRect(0, 0, width, height);
   pen.font = "600 14px system-ui, sans-serif";
   pen.fillStyle = color("--ink");
   pen.fillText(title, 12, 24, width - 24);
-  pen.translate(0, 36);
+  return [canvas, pen];
+}
+
+// The shapes as they stand on the page, without the cursor.
+function shapes(pen, svg) {
+  pen.save();
   for (const node of svg.querySelectorAll("rect, line, circle, text")) {
     if (node.matches(".cursor, .dot")) continue;
     pen.globalAlpha = Number(getComputedStyle(node).opacity);
     DRAW[node.localName](pen, (key) => Number(node.getAttribute(key) || 0), getComputedStyle(node), node);
   }
+  pen.restore();
+}
+
+async function saveCanvas(canvas, column, name) {
   const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
   download(blob, fileName(`${column.funnel}-${name}`, column.params, "png"));
+}
+
+export async function savePicture(svg, column, name, title) {
+  if (!svg) throw new Error("There is nothing to draw yet.");
+  const { width, height } = svg.viewBox.baseVal;
+  const [canvas, pen] = canvasOf(width, height + 40, title);
+  pen.translate(0, 36);
+  shapes(pen, svg);
+  await saveCanvas(canvas, column, name);
+}
+
+const CELL = { width: 340, height: 158, pad: 20, bars: 72 };
+
+// The histograms in a grid of their own, whatever the width of the page is.
+export async function saveTimes(list, column, title) {
+  const cells = [...list.querySelectorAll("li")];
+  if (!cells.length) throw new Error("There is nothing to draw.");
+  const across = Math.min(3, cells.length);
+  const [canvas, pen] = canvasOf(across * CELL.width, 48 + Math.ceil(cells.length / across) * CELL.height, title);
+  cells.forEach((cell, i) => {
+    pen.save();
+    pen.translate((i % across) * CELL.width + CELL.pad, 48 + Math.floor(i / across) * CELL.height);
+    timesCell(pen, cell, CELL.width - 2 * CELL.pad);
+    pen.restore();
+  });
+  await saveCanvas(canvas, column, "times");
+}
+
+function timesCell(pen, cell, width) {
+  const write = (words, x, y, ink, align = "left", font = "12px") => {
+    pen.font = `${font} system-ui, sans-serif`;
+    pen.fillStyle = color(ink);
+    pen.textAlign = align;
+    pen.fillText(words, x, y, width);
+  };
+  const foot = 22 + CELL.bars;
+  write(cell.querySelector("h3").textContent, 0, 12, "--ink", "left", "600 13px");
+  pen.fillStyle = color("--edge");
+  pen.fillRect(0, foot, width, 1);
+  const svg = cell.querySelector("svg");
+  if (svg) {
+    pen.save();
+    pen.translate(0, 22);
+    pen.scale(width / svg.viewBox.baseVal.width, CELL.bars / svg.viewBox.baseVal.height);
+    shapes(pen, svg);
+    pen.restore();
+  } else write(cell.querySelector(".flat").textContent, width / 2, foot - CELL.bars / 2, "--soft", "center");
+  const ends = [...cell.querySelectorAll(".ends span")];
+  ends.forEach((end, i) => write(end.textContent, (width * i) / Math.max(1, ends.length - 1), foot + 16, "--soft", ["left", "center", "right"][ends.length === 2 && i ? 2 : i]));
+  [...cell.querySelectorAll("dl > div")].forEach((mark, i) => {
+    write(mark.querySelector("dt").textContent, (width * i) / 3, foot + 36, "--soft");
+    write(mark.querySelector("dd").textContent, (width * i) / 3, foot + 52, "--ink");
+  });
 }

@@ -1,15 +1,16 @@
 import { json, paths } from "./api.js";
 import { bars, stepsTable, summary } from "./bars.js";
-import { basis, sqlBox } from "./basis.js";
+import { basis } from "./basis.js";
 import { both, breakdown, condition, topOf } from "./breakdown.js";
 import * as controls from "./controls.js";
 import { $, announce, copy, h, skeleton, ticks } from "./dom.js";
 import { askToken, errorBox } from "./errors.js";
-import { rows, save, savePng } from "./exports.js";
+import { save, savePicture, savePng, saveRows, saveTimes } from "./exports.js";
 import { figures } from "./figures.js";
 import { dur, stamp, long } from "./format.js";
 import { availability } from "./lost.js";
 import * as people from "./people.js";
+import { sqlBox } from "./sql.js";
 import { counted, dataKey, follow, href, noDrill, onChange, read, set } from "./state.js";
 import { times } from "./times.js";
 import { trend } from "./trend.js";
@@ -53,24 +54,30 @@ function card(title, ...content) {
   return h("section", { class: "card" }, h("h2", {}, title), content);
 }
 
+function cardHead(title, tools) {
+  return h("div", { class: "card-head" }, h("h2", {}, title), h("div", { class: "tools" }, tools));
+}
+
 // A part that arrives later, and whose failure leaves the others standing.
-function later(title, promise, lines = 4) {
-  const body = h("div", {}, skeleton(lines));
+function later(title, promise, tools, sql) {
+  const body = h("div", {}, skeleton(6));
   promise.then((node) => body.replaceChildren(node), (error) => {
     if (error.name !== "AbortError") body.replaceChildren(errorBox(error));
   });
-  return title ? card(title, body) : body;
+  return h("section", { class: "card" }, cardHead(title, tools), body, sql);
 }
 
 function columnHead(col) {
   const title = `${col.title}: ${summary([...col.rows].sort((a, b) => a.step_index - b.step_index), col.unit)}`;
   const sub = `${col.header.account}, ${col.header.from} to ${col.header.to} (${col.header.time_zone}), definition ${col.header.definition_hash}`;
-  return h("div", { class: "card-head" }, h("h2", {}, col.title),
-    h("div", { class: "tools" },
-      save("CSV", col.title, () => rows(col.funnel, col.params, "csv_safe")),
-      save("JSON", col.title, () => rows(col.funnel, col.params, "json")),
-      save("Parquet", col.title, () => rows(col.funnel, col.params, "parquet")),
-      save("PNG", col.title, () => savePng(col, title, sub))));
+  return cardHead(col.title, [saveRows(["CSV", "JSON", "Parquet"], col.title, paths.report(col.funnel), col.funnel, col.params),
+    save("PNG", col.title, () => savePng(col, title, sub))]);
+}
+
+function columnSql(col) {
+  const part = (title, of) => ({ title, of, funnel: col.funnel, params: col.params });
+  return sqlBox("these numbers", [part("Counts and rates", "report"), part("Who stopped, and why", "losses"),
+    read().compare && part("Change against the period before", "comparison")].filter(Boolean));
 }
 
 function columnCard(col, signal) {
@@ -79,7 +86,7 @@ function columnCard(col, signal) {
   if (read().compare) compare(col, head, signal);
   return { col, figure, node: h("section", { class: "card funnel", "data-funnel": col.funnel, "data-flow": col.drillFlow },
     columnHead(col), head, figure,
-    h("details", { class: "numbers" }, h("summary", {}, "Numbers as a table"), stepsTable(col)), sqlBox(col)) };
+    h("details", { class: "numbers" }, h("summary", {}, "Numbers as a table"), stepsTable(col)), columnSql(col)) };
 }
 
 async function compare(col, head, signal) {
@@ -105,32 +112,60 @@ async function loadLosses(cards, signal) {
   }));
 }
 
+const SAVED = ["CSV", "Parquet"];
+// The figures of a part are those of the days in the title of the picture.
+const pictureTitle = (words, { header }) => `${words}, ${header.from} to ${header.to} (${header.time_zone})`;
+
+function trendCard(title, col, state, signal) {
+  const every = state.every || "day";
+  const params = { ...col.params, every: state.every };
+  const words = `conversion per ${every} of ${col.title}`;
+  let figure;
+  const made = json(paths.trend(col.funnel), params, signal).then((answer) => { figure = trend(col, answer.rows, every); return figure; });
+  const png = save("PNG", words, () => savePicture(figure?.querySelector("svg"), col, `per-${every}`, pictureTitle(`${col.title}: conversion per ${every}`, col)));
+  return later(title, made, [saveRows(SAVED, words, paths.trend(col.funnel), `${col.funnel}-per-${every}`, params), png],
+    sqlBox("the trend", [{ title: words, of: "trend", funnel: col.funnel, params }]));
+}
+
+function timesCard(title, col) {
+  const words = `time to the next step of ${col.title}`;
+  const figure = times(col);
+  const png = save("PNG", words, () => saveTimes(figure, col, pictureTitle(`${col.title}: time to the next step`, col)));
+  return h("section", { class: "card" }, cardHead(title, png), figure, sqlBox("these times", [{ title: words, of: "times", funnel: col.funnel, params: col.params }]));
+}
+
+function breakdownCard(state, all, signal) {
+  const params = { ...counted(state), by: state.by, top: topOf(state) };
+  const columns = state.by.split(",");
+  const made = json(paths.report(state.funnel), params, signal).then((report) => breakdown(report, columns, all));
+  return later(`By ${columns.join(" and ")}`, made, saveRows(SAVED, "the breakdown", paths.report(state.funnel), `${state.funnel}-by-${columns.join("-")}`, params),
+    sqlBox("the breakdown", [{ title: "the breakdown", funnel: state.funnel, params }]));
+}
+
+function lostCard(title, name, col, signal) {
+  // About all offers of these days: the server refuses a filter, a unit and the like for it.
+  const { account, from, to } = col.params;
+  const params = { account, from, to };
+  const made = json(paths.availability(col.funnel), params, signal).then((answer) => availability(answer.rows, name));
+  return later(title, made, saveRows(SAVED, `lost offers of ${name}`, paths.availability(col.funnel), `${col.funnel}-lost`, params),
+    sqlBox("these losses", [{ title: `lost offers of ${name}`, of: "availability", funnel: col.funnel, params }]));
+}
+
 function details(state, cards, signal) {
   const many = state.funnel === "both";
   const of = (col, words) => (many ? `${words}, ${col.title.toLowerCase()}` : words);
-  const parts = [];
-  for (const { col } of cards) {
-    parts.push(later(of(col, `Conversion per ${state.every || "day"}`), json(paths.trend(col.funnel), { ...col.params, every: state.every }, signal).then((answer) => trend(col, answer.rows, state.every || "day")), 6));
-  }
-  for (const { col } of cards) parts.push(card(of(col, "Time to the next step"), times(col)));
-  const wide = [];
-  const by = state.funnel === "both" ? null : state.by;
-  if (by) {
-    const params = { ...counted(state), by, top: topOf(state) };
-    const made = json(paths.report(state.funnel), params, signal).then((report) => h("div", {},
-      h("div", { class: "tools corner" }, save("CSV", `the breakdown`, () => rows(state.funnel, params, "csv_safe"))),
-      breakdown(report, by.split(","), cards[0].col.rows), sqlBox({ funnel: state.funnel, params })));
-    wide.push(later(`By ${by.split(",").join(" and ")}`, made, 6));
-  }
+  const parts = [
+    ...cards.map(({ col }) => trendCard(of(col, `Conversion per ${state.every || "day"}`), col, state, signal)),
+    ...cards.map(({ col }) => timesCard(of(col, "Time to the next step"), col)),
+  ];
+  const wide = !many && state.by ? [breakdownCard(state, cards[0].col.rows, signal)] : [];
   const seen = new Set();
   for (const { col } of cards) {
     if (seen.has(col.funnel)) continue;
     seen.add(col.funnel);
-    // About all offers of these days: the server refuses a filter, a unit and the like for it.
-    const { account, from, to } = col.params;
     const name = many && col.funnel === SPINE ? "both flows" : col.title;
-    const lost = json(paths.availability(col.funnel), { account, from, to }, signal).then((answer) => availability(answer.rows, name));
-    wide.push(later(many && col.funnel !== SPINE ? of(col, "Lost offers and the agents’ state") : "Lost offers and the agents’ state", lost, 6));
+    const title = "Lost offers and the agents’ state";
+    wide.push(lostCard(many && col.funnel !== SPINE ? of(col, title) : title, name, col, signal));
   }
   return [h("div", { class: many ? "pair-grid" : "stack" }, parts), wide];
 }

@@ -6,7 +6,8 @@ import { reasonWords, stateWords, units } from "./words.js";
 import { table } from "./table.js";
 import { timeline, verdict } from "./explain.js";
 import { errorBox } from "./errors.js";
-import { keyRows, save } from "./exports.js";
+import { saveRows } from "./exports.js";
+import { sqlBox } from "./sql.js";
 
 const PAGE = 100;
 let opener = null;
@@ -100,12 +101,16 @@ async function loadKeys(column, params, state, list, before, signal) {
       loadKeys(column, { ...params, after: page.next }, state, list, keys, signal);
     } }, `Load ${num(PAGE)} more`);
     list.replaceChildren(h("p", { class: "soft total" }, `${num(page.total)} ${units(column.unit)}`, page.next && `, ${num(keys.length)} listed`,
-      page.total > 0 && save("CSV", `these ${units(column.unit)}`, () => keyRows(column.funnel, { ...params, after: null }))),
-      keys.length ? keysTable(column, keys, state) : h("p", { class: "empty" }, "Nobody."), more || "");
+      page.total > 0 && saveRows(["CSV"], `these ${units(column.unit)}`, paths.keys(column.funnel), `${column.funnel}-keys`, { ...params, after: null, limit: null })),
+      keys.length ? keysTable(column, keys, state) : h("p", { class: "empty" }, "Nobody."), more || "", keysSql(column, state));
     announce(`${num(page.total)} ${units(column.unit)}`);
   } catch (error) {
     if (error.name !== "AbortError") list.replaceChildren(errorBox(error));
   }
+}
+
+function keysSql(column, { level, state, reason }) {
+  return sqlBox("this list", [{ title: `these ${units(column.unit)}`, funnel: column.funnel, params: { ...column.params, level, state, reason }, of: "keys" }]);
 }
 
 function keyWords(key) {

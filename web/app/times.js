@@ -8,10 +8,11 @@ export function times(column) {
   const rows = [...column.rows].sort((a, b) => a.step_index - b.step_index).slice(0, -1)
     .filter((row) => Array.isArray(row.histogram) && row.histogram.length && row.p50_seconds_to_next !== null);
   if (!rows.length) return h("p", { class: "empty" }, "Nobody went from one step to the next.");
-  return h("ol", { class: "times" }, rows.map((row) => h("li", {},
+  const list = h("ol", { class: "times" }, rows.map((row) => h("li", {},
     h("h3", {}, "after ", row.title),
-    row.max_seconds_to_next > row.min_seconds_to_next ? histogram(row) : h("p", { class: "flat" }, "all at once"),
+    row.max_seconds_to_next > row.min_seconds_to_next ? histogram(row) : h("p", { class: "flat" }, row.max_seconds_to_next > 0 ? `all after ${dur(row.max_seconds_to_next)}` : "all at once"),
     h("dl", {}, mark("p50", row.p50_seconds_to_next), mark("p90", row.p90_seconds_to_next), mark("p99", row.p99_seconds_to_next)))));
+  return h("div", {}, list, h("p", { class: "note" }, "Solid line: p50, half took no longer. Dashed: p90. Each picture has a scale of its own."));
 }
 
 const mark = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, dur(value)));

@@ -2,7 +2,6 @@ import { h, s } from "./dom.js";
 import { num, pct, short, long } from "./format.js";
 import { set } from "./state.js";
 import { table } from "./table.js";
-import { save, savePicture } from "./exports.js";
 
 const HEIGHT = 220, LEFT = 44, RIGHT = 10, TOP = 14, BOTTOM = 26;
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1];
@@ -59,7 +58,6 @@ export function trend(column, rows, every) {
   });
   picture.addEventListener("pointermove", (event) => show(nearest(event.clientX - picture.getBoundingClientRect().left, p)));
   return h("figure", { class: "trend" },
-    h("div", { class: "tools corner" }, save("PNG", `conversion per ${every} of ${column.title}`, () => savePicture(picture, column, `per-${every}`, `${column.title}: conversion per ${every}, ${column.header.from} to ${column.header.to} (${column.header.time_zone})`))),
     everySwitch(every), reading, picture, legend(rows, p, every),
     h("details", {}, h("summary", {}, "Numbers as a table"), daysTable(column, rows, every)));
 }

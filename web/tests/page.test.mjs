@@ -52,6 +52,14 @@ async function violations(page) {
   return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`);
 }
 
+// Twice: what was folded has folded parts.
+async function unfold(page) {
+  for (let round = 0; round < 2; round += 1) {
+    await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+    await page.waitForFunction(() => !document.querySelector("details.lazy[open] > div:empty") && !document.body.textContent.includes("Loading…"));
+  }
+}
+
 async function shoot(page, name, full = true) {
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: full });
 }
@@ -340,15 +348,78 @@ test("CSV is the API's, and the picture is a PNG", async () => {
   const wanted = await (await fetch(address("api/v1/funnels/unmonitored/report", { ...range, format: "csv_safe" }), { headers: HEADERS })).text();
   assert.equal((await save(/^CSV/)).toString(), wanted);
   assert.deepEqual(JSON.parse(await save(/^JSON/)), await api("funnels/unmonitored/report", range));
-  for (const [shot, name] of [["funnel", /^PNG of Unmonitored/], ["trend", /^PNG of conversion per day/]]) {
+  for (const [shot, name] of [["funnel", /^PNG of Unmonitored/], ["trend", /^PNG of conversion per day/], ["times", /^PNG of time to the next step/]]) {
     const png = await save(name);
     assert.equal(png.subarray(1, 4).toString(), "PNG");
     assert.ok(await colors(page, png) > 50, `${name}: the picture is of one colour`);
     if (SHOTS) await import("node:fs/promises").then((fs) => fs.writeFile(`${SHOTS}/export-${shot}.png`, png));
   }
-  await page.getByText("The SQL behind these numbers").click();
-  const { sql } = await api("funnels/unmonitored/sql", range);
-  assert.equal(await page.locator(".sql pre").textContent(), sql);
+  await clean(page);
+});
+
+test("trend, breakdown and lost offers are saved as the API has them", async () => {
+  const page = await open({ funnel: "unmonitored", by: "device_family", every: "week" });
+  for (const [what, route, params] of [
+    ["conversion per week of Unmonitored", "trend", { ...range, every: "week" }],
+    ["the breakdown", "report", { ...range, by: "device_family", top: 10 }],
+    ["lost offers of Unmonitored", "availability", range],
+  ]) {
+    for (const [form, format] of [["CSV", "csv_safe"], ["Parquet", "parquet"]]) {
+      const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: `${form} of ${what}`, exact: true }).click()]);
+      assert.ok(file.suggestedFilename().endsWith(`.${form.toLowerCase()}`), file.suggestedFilename());
+      const saved = await readFile(await file.path());
+      const wanted = Buffer.from(await (await fetch(address(`api/v1/funnels/unmonitored/${route}`, { ...params, format }), { headers: HEADERS })).arrayBuffer());
+      assert.ok(saved.equals(wanted) && saved.length > 40, `${form} of ${what}`);
+    }
+  }
+  await clean(page);
+});
+
+const ask = async (sql) => {
+  const answer = await fetch(`${base}api/v1/sql`, { method: "POST", headers: { ...HEADERS, "content-type": "application/json" }, body: JSON.stringify({ sql }) });
+  assert.equal(answer.status, 200, sql);
+  return (await answer.json()).rows;
+};
+
+test("the SQL behind each number is shown, gives that number, and has its plan", async () => {
+  const to = status.accounts[0].last_whole_day;
+  const days = { ...range, from: day(to, -1), to };
+  const page = await open({ ...days, funnel: "unmonitored", by: "device_family", compare: "previous" });
+  const boxes = page.locator("main details", { hasText: "The SQL behind" }).and(page.locator(".lazy"));
+  for (const summary of await boxes.locator("> summary").all()) await summary.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll(".statement").length === 7);
+  const texts = await page.locator(".statement").evaluateAll((all) => all.map((s) => [s.querySelector("pre").getAttribute("aria-label"), s.querySelector("pre").textContent]));
+  const sql = Object.fromEntries(texts.map(([label, text]) => [label.replace("SQL: ", ""), text]));
+  const same = async (title, path, params = {}, rows = "rows") => assert.deepEqual(await ask(sql[title]), (await api(`funnels/unmonitored/${path}`, { ...days, ...params }))[rows], title);
+  await same("Counts and rates", "report");
+  await same("Who stopped, and why", "losses", {}, "losses");
+  await same("Change against the period before", "comparison");
+  await same("conversion per day of Unmonitored", "trend");
+  await same("the breakdown", "report", { by: "device_family", top: 10 });
+  await same("lost offers of Unmonitored", "availability");
+  const { rows } = await api("funnels/unmonitored/report", days);
+  const times = await ask(sql["time to the next step of Unmonitored"]);
+  assert.deepEqual(times.map((t) => [t.p50_seconds_to_next, t.histogram]), rows.map((r) => [r.p50_seconds_to_next, r.histogram]));
+  for (const summary of await page.locator(".statement summary").all()) await summary.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("pre.plan").length === 7);
+  for (const plan of await page.locator("pre.plan").allTextContents()) assert.match(plan, /TableScan[^]*-- .*\(\)[^]*Exec/);
+  const copied = page.getByRole("button", { name: "Copy SQL of Counts and rates" });
+  await copied.click();
+  await page.getByText("Copied", { exact: true }).first().waitFor();
+  await shoot(page, "sql-light");
+  assert.deepEqual(await violations(page), []);
+  await clean(page);
+});
+
+test("a list of people has its SQL", async () => {
+  const page = await open({ funnel: "unmonitored", level: "2" });
+  const drawer = page.getByRole("dialog");
+  await drawer.locator(".keys .key").first().waitFor();
+  await drawer.getByText("The SQL behind this list").click();
+  await drawer.locator(".statement pre").first().waitFor();
+  const found = await ask(await drawer.locator(".statement pre").first().textContent());
+  const { total } = await api("funnels/unmonitored/keys", { ...range, level: 2, limit: 1 });
+  assert.equal(found.length, total);
   await clean(page);
 });
 
@@ -356,8 +427,7 @@ for (const theme of ["light", "dark"]) {
   for (const funnel of ["both", "unmonitored"]) {
     test(`axe finds nothing in ${funnel}, ${theme}`, async () => {
       const page = await open({ funnel, theme, ...(funnel === "unmonitored" && { by: "device_family" }) });
-      await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
-      await page.waitForFunction(() => !document.body.textContent.includes("Loading…"));
+      await unfold(page);
       assert.deepEqual(await violations(page), []);
       await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = false; }));
       await shoot(page, `${funnel}-${theme}`);
@@ -371,7 +441,7 @@ for (const width of [320, 360, 680]) {
   test(`no sideways scroll at ${width} px`, async () => {
     for (const patch of [{ funnel: "both" }, { funnel: "unmonitored", by: "device_family" }, { funnel: "unmonitored", level: "4" }]) {
       const page = await open(patch, { viewport: { width, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
-      if (!patch.level) await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+      if (!patch.level) await unfold(page);
       else await page.locator(".keys .key").first().waitFor();
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width);
       assert.ok(await page.evaluate(() => { const d = document.querySelector("#drawer"); return d.scrollWidth <= d.clientWidth + 1; }));

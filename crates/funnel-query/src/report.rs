@@ -6,16 +6,20 @@ mod keys;
 mod outcomes;
 mod rate;
 mod rows;
+pub mod sql;
 mod tabular;
 
 use arrow::array::{RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 
+pub(crate) use self::compare::schema as comparison_schema;
 pub use self::compare::{Comparison, Coverage, Period, comparison};
 pub(crate) use self::context::accounts;
 pub use self::context::availability;
-pub use self::keys::{unit_levels, unit_report};
+pub use self::keys::unit_report;
+pub(crate) use self::keys::{OFFER_OUTCOME, schema as unit_schema, unit_rows};
 use self::rows::Detail;
 pub use self::tabular::{TableReport, table_report};
 use crate::QuerySession;
@@ -45,7 +49,7 @@ pub struct ReportRequest {
     pub mode: Option<Mode>,
     pub window: Option<Window>,
     /// Default: the time zone of the account.
-    pub timezone: Option<chrono_tz::Tz>,
+    pub timezone: Option<Tz>,
     pub date_basis: DateBasis,
     pub attribution: Attribution,
 }
@@ -116,7 +120,7 @@ impl ReportRequest {
             "date_basis" => self.date_basis = text.parse().map_err(|error| wrong(&error))?,
             "attribution" => self.attribution = text.parse().map_err(|error| wrong(&error))?,
             "timezone" => {
-                let zone = text.parse::<chrono_tz::Tz>();
+                let zone = text.parse::<Tz>();
                 let zone = zone.map_err(|_| wrong(&format!("`{text}` is no IANA time zone")))?;
                 self.timezone = Some(zone);
             }
@@ -254,6 +258,15 @@ pub(crate) fn schema(
     request: &ReportRequest,
     types: &[DataType],
 ) -> Result<SchemaRef> {
+    Ok(nothing(session, request, types)?.schema())
+}
+
+/// The rows of a report that found nothing.
+fn nothing(
+    session: &QuerySession,
+    request: &ReportRequest,
+    types: &[DataType],
+) -> Result<RecordBatch> {
     let none = Counts {
         values: types.iter().map(new_empty_array).collect(),
         groups: Vec::new(),
@@ -262,11 +275,16 @@ pub(crate) fn schema(
         as_of: Some(session.as_of()),
         ..request.scope(String::new())
     };
-    let (_, rows) = laid_out(session, request, &scope, &none)?;
-    Ok(rows.schema())
+    Ok(laid_out(session, request, &scope, &none)?.1)
 }
 
 impl ReportRequest {
+    /// In which days are days.
+    pub fn zone(&self, session: &QuerySession, account: &str) -> Tz {
+        let given = self.timezone;
+        given.unwrap_or_else(|| session.options().time_zone(account))
+    }
+
     pub(crate) fn scope(&self, account: String) -> Scope {
         Scope {
             account,
@@ -301,9 +319,7 @@ fn laid_out(
 ) -> Result<(Header, RecordBatch)> {
     let question = request.question();
     let definition = question.definition;
-    let zone = request
-        .timezone
-        .unwrap_or_else(|| session.options().time_zone(&scope.account));
+    let zone = request.zone(session, &scope.account);
     let header = Header {
         funnel: definition.name.clone(),
         question: definition.question.clone(),

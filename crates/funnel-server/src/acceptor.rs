@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::connections::{Connections, Counted};
+
 /// A client may take so long for a TLS handshake, for the first request, for the head of each, and between two pieces of a
 /// body.
 pub(crate) const CLIENT_TIME: Duration = Duration::from_secs(10);
@@ -27,30 +29,36 @@ pub(crate) enum Protocol {
     Http2,
 }
 
+/// What is answered where.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) router: Router,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) protocol: Protocol,
+    pub(crate) connections: Arc<Connections>,
+}
+
 /// Answers until the token is cancelled; requests that run then are answered first.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    tls: Option<Arc<ServerConfig>>,
-    protocol: Protocol,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let listener = listener.into_std()?;
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+pub(crate) async fn serve(port: Port, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = port.listener.into_std()?;
+    let service = port
+        .router
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let (protocol, counted) = (port.protocol, Counted(port.connections));
     let handle = Handle::new();
     let stopping = handle.clone();
     let _stopping = AbortOnDropHandle::new(tokio::spawn(async move {
         stop.cancelled().await;
         stopping.graceful_shutdown(None);
     }));
-    match tls {
+    match port.tls {
         Some(tls) => {
             let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?
-                .map(|tls| tls.handshake_timeout(CLIENT_TIME));
+                .map(|tls| tls.handshake_timeout(CLIENT_TIME).acceptor(counted));
             patient(server, protocol, handle).serve(service).await
         }
         None => {
-            let server = axum_server::from_tcp(listener)?;
+            let server = axum_server::from_tcp(listener)?.acceptor(counted);
             patient(server, protocol, handle).serve(service).await
         }
     }

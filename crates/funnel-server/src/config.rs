@@ -34,10 +34,12 @@ pub struct Limits {
     pub queries: usize,
     /// How long a query may wait and run.
     pub time: Duration,
-    /// Bytes of one answer.
+    /// Bytes of one answer of HTTP or of the PostgreSQL wire.
     pub answer_bytes: usize,
     /// Bytes of one request.
     pub request_bytes: usize,
+    /// Connections to each port at the same time.
+    pub connections: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +49,8 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             answer_bytes: 64 << 20,
             request_bytes: 64 << 10,
+            // With those of three ports and files there are fewer than the usual 1024 descriptors.
+            connections: 256,
         }
     }
 }

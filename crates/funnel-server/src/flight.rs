@@ -34,6 +34,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::App;
 use crate::acceptor::{self, CLIENT_TIME, Protocol};
+use crate::connections::Connections;
 use crate::error::Result;
 use crate::metrics;
 use crate::tls::Tls;
@@ -49,6 +50,7 @@ pub(crate) struct Flight {
     address: SocketAddr,
     router: Router,
     tls: Option<Tls>,
+    connections: Arc<Connections>,
 }
 
 impl Flight {
@@ -58,6 +60,7 @@ impl Flight {
         Ok(Self {
             listener,
             address,
+            connections: Arc::clone(&app.ports.flight),
             router: router(app),
             tls,
         })
@@ -69,8 +72,14 @@ impl Flight {
 
     /// Answers until the token is cancelled; calls that run then are answered first.
     pub(crate) async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
-        let tls = self.tls.map(|tls| tls.flight());
-        acceptor::serve(self.listener, self.router, tls, Protocol::Http2, stop).await
+        let port = acceptor::Port {
+            listener: self.listener,
+            router: self.router,
+            tls: self.tls.map(|tls| tls.flight()),
+            protocol: Protocol::Http2,
+            connections: self.connections,
+        };
+        acceptor::serve(port, stop).await
     }
 }
 

@@ -10,6 +10,7 @@ mod people;
 pub(crate) mod problem;
 mod queries;
 mod question;
+mod sql;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
@@ -61,6 +62,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(limit))
         .layer(RequestBodyTimeoutLayer::new(CLIENT_TIME))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), with_place))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             metrics::count,
@@ -98,7 +100,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(funnels::report))
         .routes(routes!(comparison::comparison))
         .routes(routes!(funnels::availability))
-        .routes(routes!(funnels::sql))
+        .routes(routes!(sql::statement))
+        .routes(routes!(sql::plan))
         .routes(routes!(people::keys))
         .routes(routes!(people::losses))
         .routes(routes!(people::trend))
@@ -125,6 +128,26 @@ async fn with_headers(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
     }
+    response
+}
+
+/// What is answered on any connection: who watches the server must not take a full one for a dead one.
+const WATCHED: [&str; 3] = ["/livez", "/metrics", "/readyz"];
+
+/// Answers on connections for which there is a place.
+async fn with_place(
+    State(app): State<Arc<App>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ports = &app.ports;
+    if WATCHED.contains(&request.uri().path()) || !ports.http.is_refused(address) {
+        return next.run(request).await;
+    }
+    let mut response = Problem::busy(ports.http.refusal()).into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 

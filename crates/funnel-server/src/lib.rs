@@ -11,11 +11,12 @@
 //! | `wire` | the PostgreSQL wire |
 //! | `flight` | Arrow Flight SQL |
 //! | `failure`, `running`, `placeholders`, `read_only` | what both of them need of a statement |
-//! | `acceptor`, `tls` | connections of HTTP; certificate and key, and where a server may listen |
+//! | `acceptor`, `connections`, `tls` | connections of HTTP, and how many each port has; certificate and key, and where a server may listen |
 
 mod acceptor;
 pub mod access;
 pub mod config;
+mod connections;
 mod error;
 mod failure;
 mod flight;
@@ -47,6 +48,7 @@ pub use tls::Tls;
 
 use acceptor::Protocol;
 use access::Failures;
+use connections::Connections;
 use flight::Flight;
 use metrics::Metrics;
 use runner::Runner;
@@ -62,7 +64,40 @@ struct App {
     stale_after: Duration,
     metrics: Arc<Metrics>,
     runner: Runner,
+    ports: Ports,
     snapshots: Arc<Snapshots>,
+}
+
+/// The connections of each port.
+#[derive(Debug)]
+struct Ports {
+    http: Arc<Connections>,
+    wire: Arc<Connections>,
+    flight: Arc<Connections>,
+}
+
+impl Ports {
+    fn new(limits: &Limits, metrics: &Metrics) -> Self {
+        let port = |name| {
+            Arc::new(Connections::new(
+                limits.connections,
+                metrics.refused_by(name),
+            ))
+        };
+        Self {
+            http: port("http"),
+            wire: port("postgresql"),
+            flight: port("flight"),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, &Connections); 3] {
+        [
+            ("http", &self.http),
+            ("postgresql", &self.wire),
+            ("flight", &self.flight),
+        ]
+    }
 }
 
 /// A server that has its ports and does not answer yet.
@@ -71,6 +106,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    connections: Arc<Connections>,
     tls: Option<Tls>,
     wire: Option<Wire>,
     flight: Option<Flight>,
@@ -85,6 +121,7 @@ impl Server {
         let (is_encrypted, has_tokens) = (config.tls.is_some(), config.access.is_needed());
         let (listener, address) = tls::listen(config.listen, is_encrypted, has_tokens).await?;
         let metrics = Arc::new(Metrics::new());
+        let ports = Ports::new(&config.limits, &metrics);
         let snapshots = Snapshots::new(lake, options, config.refresh, Arc::clone(&metrics));
         let app = Arc::new(App {
             access: config.access,
@@ -92,6 +129,7 @@ impl Server {
             limits: config.limits,
             stale_after: config.stale_after,
             runner: Runner::new(&config.limits)?,
+            ports,
             snapshots: Arc::new(snapshots),
             metrics,
         });
@@ -106,6 +144,7 @@ impl Server {
         Ok(Self {
             listener,
             address,
+            connections: Arc::clone(&app.ports.http),
             router: http::router(app),
             tls: config.tls,
             wire,
@@ -143,8 +182,14 @@ impl Server {
     /// A port failed.
     pub async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
         let tls = self.tls.map(|tls| tls.http());
-        let protocol = Protocol::Http1;
-        let http = acceptor::serve(self.listener, self.router, tls, protocol, stop.clone());
+        let port = acceptor::Port {
+            listener: self.listener,
+            router: self.router,
+            tls,
+            protocol: Protocol::Http1,
+            connections: self.connections,
+        };
+        let http = acceptor::serve(port, stop.clone());
         let flight = async {
             match self.flight {
                 Some(flight) => flight.serve(stop.clone()).await,

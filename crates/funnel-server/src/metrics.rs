@@ -59,6 +59,11 @@ struct CallLabel {
     code: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PortLabel {
+    port: String,
+}
+
 type Seconds = Family<RouteLabel, Histogram, fn() -> Histogram>;
 
 /// What is counted.
@@ -68,6 +73,9 @@ pub(crate) struct Metrics {
     seconds: Seconds,
     flight_calls: Family<CallLabel, Counter>,
     unknown_callers: Counter,
+    connections: Family<PortLabel, Gauge>,
+    connections_max: Gauge,
+    connections_refused: Family<PortLabel, Counter>,
     queries: Gauge,
     queries_max: Gauge,
     lake_version: Gauge,
@@ -87,6 +95,8 @@ impl Metrics {
             Seconds::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 9)));
         let flight_calls = Family::default();
         let unknown_callers = Counter::default();
+        let (connections, connections_max) = (Family::default(), Gauge::default());
+        let connections_refused = Family::default();
         let (queries, queries_max) = (Gauge::default(), Gauge::default());
         let lake_version = Gauge::default();
         registry.register(
@@ -111,6 +121,21 @@ impl Metrics {
             Clone::clone(&unknown_callers),
         );
         registry.register(
+            "connections",
+            "Connections that are open, by port",
+            Clone::clone(&connections),
+        );
+        registry.register(
+            "connections_max",
+            "Connections that each port may have",
+            Clone::clone(&connections_max),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections for which there was no place, by port",
+            Clone::clone(&connections_refused),
+        );
+        registry.register(
             "queries_running",
             "Queries that run, of all protocols",
             Clone::clone(&queries),
@@ -131,6 +156,9 @@ impl Metrics {
             seconds,
             flight_calls,
             unknown_callers,
+            connections,
+            connections_max,
+            connections_refused,
             queries,
             queries_max,
             lake_version,
@@ -140,6 +168,13 @@ impl Metrics {
     /// Somebody came with a token that is not known.
     pub(crate) fn unknown_caller(&self) {
         self.unknown_callers.inc();
+    }
+
+    /// Counts the connections for which a port has no place.
+    pub(crate) fn refused_by(&self, port: &str) -> Counter {
+        let port = port.to_owned();
+        let counter = self.connections_refused.get_or_create(&PortLabel { port });
+        counter.clone()
     }
 
     /// A query is answered from this version of the lake.
@@ -200,6 +235,12 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Response {
     let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.queries.set(signed(running));
     metrics.queries_max.set(signed(most));
+    for (port, connections) in app.ports.named() {
+        let port = port.to_owned();
+        let open = metrics.connections.get_or_create(&PortLabel { port });
+        open.set(signed(connections.open()));
+    }
+    metrics.connections_max.set(signed(app.limits.connections));
     let mut text = String::new();
     match encode(&mut text, &metrics.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),

@@ -8,6 +8,7 @@
 //! | `statements`, `dialect`, `rewrite` | texts to what they ask for; what is refused |
 //! | `simple`, `extended`, `prepared`, `parameters` | the two protocols |
 //! | `answers`, `run`, `copy` | queries that run apart, and their rows on the way out |
+//! | `names` | what columns are called |
 //! | `catalog`, `tables`, `information`, `functions`, `privileges`, `procedures`, `text`, `to_char`, `operators` | what PostgreSQL has and clients ask for |
 //! | `cancel`, `errors`, `settings` | cancel requests, SQLSTATEs, `SET` and `SHOW` |
 
@@ -21,6 +22,7 @@ mod errors;
 mod extended;
 mod functions;
 mod information;
+mod names;
 mod operators;
 mod parameters;
 mod prepared;
@@ -47,11 +49,11 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::TlsAcceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::App;
+use crate::connections::Place;
 use crate::error::Result;
 use crate::tls::Tls;
 use errors::Failure;
@@ -59,8 +61,6 @@ use errors::Failure;
 /// What clients take the server for.
 const SERVER_VERSION: &str = "15.8";
 const SERVER_VERSION_NUM: &str = "150008";
-/// Connections at the same time.
-const CONNECTIONS_MAX: usize = 100;
 /// Before the next attempt to accept, when one failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -110,7 +110,6 @@ impl Wire {
 
     /// Answers until the token is cancelled; statements that run then are answered first.
     pub(crate) async fn serve(self, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -121,8 +120,10 @@ impl Wire {
             match accepted {
                 Ok((socket, address)) => {
                     let shared = Arc::clone(&self.shared);
-                    let place = Arc::clone(&places).try_acquire_owned().ok();
-                    connections.spawn(serve(shared, socket, address, place, stop.clone()));
+                    // One that cannot be told that it is too many is closed.
+                    if let Some(place) = shared.app.ports.wire.take(address) {
+                        connections.spawn(serve(shared, socket, place, stop.clone()));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -135,18 +136,14 @@ impl Wire {
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    mut socket: TcpStream,
-    address: SocketAddr,
-    place: Option<OwnedSemaphorePermit>,
-    stop: CancellationToken,
-) {
-    if place.is_some() {
+async fn serve(shared: Arc<Shared>, mut socket: TcpStream, place: Place, stop: CancellationToken) {
+    let ports = &shared.app.ports;
+    if !ports.wire.is_refused(place.peer()) {
+        let address = place.peer();
         connection::serve(shared, socket, address, stop).await;
         return;
     }
-    let refusal = Failure::fatal("53300", "too many clients already");
+    let refusal = Failure::fatal("53300", "too many clients already").hint(ports.wire.refusal());
     let refusal = PgWireBackendMessage::ErrorResponse(refusal.info().into());
     let mut bytes = BytesMut::new();
     if refusal.encode(&mut bytes).is_ok() {

@@ -119,6 +119,7 @@ fn config(settings: &Settings) -> Result<ServerConfig> {
             queries: count("serve.queries").unwrap_or(defaults.queries),
             time: settings.span("serve.query_time").unwrap_or(defaults.time),
             answer_bytes: size("serve.answer_size").unwrap_or(defaults.answer_bytes),
+            connections: count("serve.connections").unwrap_or(defaults.connections),
             ..defaults
         },
     })

@@ -201,6 +201,7 @@ pub(crate) const KEYS: &[Key] = &[
         Some("64 MiB"),
         "\"64 MiB\"",
     ),
+    key("serve.connections", Kind::Count, Some("256"), "256"),
 ];
 
 impl Key {

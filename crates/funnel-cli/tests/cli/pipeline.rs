@@ -496,6 +496,31 @@ fn a_closed_day_is_published_once() {
     assert!(err.contains("nothing to do"), "{err}");
 }
 
+/// What a scheduler must try again: another run holds the lake, however long this one may wait for its day.
+#[test]
+fn while_another_run_publishes_it_is_exit_75_and_nothing_is_written() {
+    let world = World::get();
+    let dir = empty_dir();
+    copy(&world.dir.path().join("lake"), &dir.path().join("lake"));
+    let (from, _) = world.days();
+    let day: chrono::NaiveDate = from.parse().unwrap();
+    let day = (day + chrono::Days::new(1)).to_string();
+    let words = ["publish", "--lake", "lake", "--date", &day, "--wait", "2h"];
+    let state = dir.path().join("lake/_state");
+    std::fs::create_dir_all(&state).unwrap();
+    let held = std::fs::File::create(state.join("publish.lock")).unwrap();
+    held.lock().unwrap();
+    let (out, err) = run(funnel(dir.path()).args(words), 75);
+    assert_eq!(out, "");
+    assert!(err.contains("another publish run is at work"), "{err}");
+    assert!(err.contains("publish.lock"), "{err}");
+    assert!(!dir.path().join("lake/export").exists());
+    drop(held);
+    let (out, _) = run(funnel(dir.path()).args(words), 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["unchanged"], false);
+}
+
 #[test]
 fn an_open_day_is_exit_3() {
     let world = World::get();

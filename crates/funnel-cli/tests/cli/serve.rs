@@ -3,6 +3,7 @@
 
 mod answers;
 mod client;
+mod connections;
 mod dashboards;
 mod flight;
 mod hostile;

@@ -101,6 +101,11 @@ impl Timeline {
         })
     }
 
+    /// The rows in the order of their units.
+    pub(crate) fn into_rows(self) -> DataFrame {
+        self.rows
+    }
+
     /// Gives each unit with its rows to `take`, in the order of their keys, and then the columns of
     /// what `take` gave for each: unit, and its breakdown values.
     pub(crate) async fn each_unit<T>(

@@ -61,6 +61,18 @@ pub(crate) async fn execute(
     count(ctx, scope, rows, question, kept.as_ref(), &parsed).await
 }
 
+/// One row per unit and breakdown value: what [`execute`] counts.
+pub(crate) async fn plan(
+    ctx: &SessionContext,
+    scope: &Scope,
+    question: &Question<'_>,
+) -> Result<DataFrame> {
+    let parsed = Parsed::new(ctx, question).await?;
+    let rows = projection::project(ctx, scope, question.unit, &parsed.wanted).await?;
+    let kept = top::kept(ctx, scope, &rows, question, &parsed).await?;
+    units_of(ctx, scope, rows, question, kept.as_ref(), &parsed)
+}
+
 /// For each of several questions about the same rows and unit, which are then projected once: its
 /// units as `chain` makes them.
 pub(crate) async fn units_of_all(

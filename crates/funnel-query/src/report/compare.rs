@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Float64Type, Int64Type, SchemaRef, TimeUnit,
+    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use chrono::{DateTime, Days, NaiveDate, Utc};
@@ -16,7 +17,7 @@ use datafusion::prelude::ident;
 
 use super::rate::{difference, rate};
 use super::rows::Columns;
-use super::{Header, ReportRequest, counts};
+use super::{Header, ReportRequest, counts, nothing};
 use crate::QuerySession;
 use crate::days::{begins_at, ends_at};
 use crate::error::{QueryError, Result};
@@ -67,11 +68,7 @@ pub struct Comparison {
 /// # Errors
 /// As [`report`](super::report()); usage, too, when the question has a breakdown.
 pub async fn comparison(session: &QuerySession, request: &ReportRequest) -> Result<Comparison> {
-    if !request.by.is_empty() {
-        return Err(QueryError::usage(
-            "a breakdown is not compared: leave it out, or restrict the question to one value",
-        ));
-    }
+    refuse_breakdown(request)?;
     let (from, to) = before(request.from, request.to)
         .ok_or_else(|| QueryError::usage("there is no calendar before these days"))?;
     let (header, now) = counts(session, request).await?;
@@ -83,8 +80,7 @@ pub async fn comparison(session: &QuerySession, request: &ReportRequest) -> Resu
     };
     let (_, then) = counts(session, &earlier).await?;
     let data_from = first_event(session, &header.account).await?;
-    let zone = request.timezone;
-    let zone = zone.unwrap_or_else(|| session.options().time_zone(&header.account));
+    let zone = request.zone(session, &header.account);
     let period = |from, to| Period {
         from,
         to,
@@ -103,6 +99,24 @@ pub async fn comparison(session: &QuerySession, request: &ReportRequest) -> Resu
         text,
         rows,
     })
+}
+
+/// The columns of the rows of a comparison.
+pub(crate) fn schema(session: &QuerySession, request: &ReportRequest) -> Result<SchemaRef> {
+    refuse_breakdown(request)?;
+    let none = nothing(session, request, &[])?;
+    let rows = side_by_side(&none, &none, false)
+        .map_err(|source| QueryError::query("could not lay out the comparison", source.into()))?;
+    Ok(rows.schema())
+}
+
+fn refuse_breakdown(request: &ReportRequest) -> Result<()> {
+    if request.by.is_empty() {
+        return Ok(());
+    }
+    Err(QueryError::usage(
+        "a breakdown is not compared: leave it out, or restrict the question to one value",
+    ))
 }
 
 /// As many days just before these. Days are those of a calendar, of 23 and 25 hours too.

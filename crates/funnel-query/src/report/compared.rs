@@ -9,7 +9,7 @@ use super::*;
 use crate::testing::{TWO_STEPS, row, session_at};
 
 /// An offer shown at this time and, if so, clicked ten seconds later.
-fn offer(time: &str, clicked: bool) -> Vec<Value> {
+pub(super) fn offer(time: &str, clicked: bool) -> Vec<Value> {
     let start: DateTime<Utc> = time.parse().unwrap();
     let at = |event_type: &str, seconds: i64| {
         let time = start + chrono::TimeDelta::seconds(seconds);

@@ -83,6 +83,9 @@ pub(super) async fn completeness(
     Ok(found)
 }
 
+/// The named query of lost offers.
+pub(super) const LOST_OFFERS: &str = "availability_losses";
+
 /// Every loss by what the agents were when the offer was shown and when it was clicked, with all
 /// exposures and the reachable ones: the named query `availability_losses` for the flow that the
 /// funnel is about. What was shown longer than `stale_after` before the click is stale.
@@ -94,6 +97,16 @@ pub async fn availability(
     request: &ReportRequest,
     stale_after: Duration,
 ) -> Result<RecordBatch> {
+    let params = about_offers(session, request, stale_after).await?;
+    one_table(session, LOST_OFFERS, &params).await
+}
+
+/// The parameters of [`LOST_OFFERS`] for a request.
+pub(super) async fn about_offers(
+    session: &QuerySession,
+    request: &ReportRequest,
+    stale_after: Duration,
+) -> Result<BTreeMap<String, String>> {
     let refused = [
         ("--by", !request.by.is_empty()),
         ("--where", request.where_sql.is_some()),
@@ -120,7 +133,7 @@ pub async fn availability(
         ),
     ]);
     about_flow(&request.funnel.name, &mut params);
-    one_table(session, "availability_losses", &params).await
+    Ok(params)
 }
 
 /// Offers by outcome, for the flow that the funnel is about.

@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use arrow::array::{
     Int32Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder,
+    new_empty_array,
 };
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use datafusion::prelude::DataFrame;
 
 use super::outcomes;
 use super::rows::Columns;
 use super::{ReportRequest, choose_account};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
-use crate::explain::judge::{Decision, Judgement};
+use crate::explain::judge::{Decision, Judgement, Rules};
 use crate::explain::timeline::{self, Timeline, TimelineRow, UnitRows};
-use crate::funnel::execution::{self, Parsed};
+use crate::funnel::execution::{self, Parsed, Question};
 use crate::funnel::projection::{self, Scope};
 use crate::funnel::top;
 use funnel_match::classify::Class;
+
+/// The column that is read from the offers, and only if it is asked for.
+pub(crate) const OFFER_OUTCOME: &str = "offer_outcome";
 
 /// How far one unit got.
 struct Unit {
@@ -27,48 +33,48 @@ struct Unit {
     reached: Vec<Option<TimelineRow>>,
 }
 
-/// The rows of [`unit_levels`] with one more column: `offer_outcome`, what became of the unit's offer
-/// that went furthest, NULL where every step was reached. It lays a loss at the contact centre's
-/// door (`blocked_offline`, `abandoned_in_queue`, …), which no row of the unit can.
+/// One row per unit that has a row of a step, and per breakdown value. Columns: key, the breakdown,
+/// level (number of the last step reached), state (`converted`, `dropped`, `open`), reason,
+/// step_times, event_ids, and `offer_outcome`: what became of the unit's offer that went furthest,
+/// NULL where every step was reached. It lays a loss at the contact centre's door
+/// (`blocked_offline`, `abandoned_in_queue`, …), which no row of the unit can.
 ///
 /// # Errors
 /// As [`report`](super::report()).
 pub async fn unit_report(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
-    let units = unit_levels(session, request).await?;
-    let account = choose_account(session, request.account.as_deref()).await?;
-    let unit = request.question().unit;
-    let outcomes = outcomes::of_keys(session, &account, unit, &units).await?;
-    let failed =
-        |source: ArrowError| QueryError::query("could not lay out the units", source.into());
+    unit_rows(session, request, true).await
+}
+
+/// The same; outcomes are NULL where nobody asks for them.
+pub(crate) async fn unit_rows(
+    session: &QuerySession,
+    request: &ReportRequest,
+    with_outcomes: bool,
+) -> Result<RecordBatch> {
+    let units = levels(session, request).await?;
+    let outcomes = match with_outcomes {
+        true => {
+            let account = choose_account(session, request.account.as_deref()).await?;
+            let unit = request.question().unit;
+            outcomes::of_keys(session, &account, unit, &units).await?
+        }
+        false => StringArray::new_null(units.num_rows()),
+    };
     let mut columns = Columns::default();
     for (field, column) in units.schema().fields().iter().zip(units.columns()) {
         columns.push(field.name(), Arc::clone(column));
     }
-    columns.push("offer_outcome", Arc::new(outcomes));
-    columns.finish().map_err(failed)
+    columns.push(OFFER_OUTCOME, Arc::new(outcomes));
+    columns
+        .finish()
+        .map_err(|source| QueryError::query("could not lay out the units", source.into()))
 }
 
-/// One row per unit that has a row of a step, and per breakdown value. Columns: key, the breakdown,
-/// level (number of the last step reached), state (`converted`, `dropped`, `open`), reason,
-/// step_times, event_ids.
-///
-/// # Errors
-/// As [`report`](super::report()).
-pub async fn unit_levels(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
-    let account = choose_account(session, request.account.as_deref()).await?;
-    let as_of = Some(session.complete_until().await?);
-    let scope = Scope {
-        as_of,
-        ..request.scope(account)
-    };
+async fn levels(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
     let question = request.question();
-    let parsed = Parsed::new(session.ctx(), &question).await?;
-    let rules = timeline::rules(&question, &parsed, as_of)?;
-    let rows = projection::project(session.ctx(), &scope, question.unit, &parsed.wanted).await?;
-    let kept = top::kept(session.ctx(), &scope, &rows, &question, &parsed).await?;
-    let rows = execution::counted(rows, &question, kept.as_ref(), &parsed.filters)
-        .and_then(|rows| Timeline::of(rows, &parsed.steps, &[], question.by.len()));
-    let rows = rows.map_err(|source| QueryError::query("could not plan the funnel", source))?;
+    let asked = Asked::new(session, request, &question).await?;
+    let rows = asked.timeline(session, &question).await?;
+    let Asked { parsed, rules, .. } = asked;
     let steps = parsed.steps.len();
     let take = |unit: UnitRows| {
         if unit.rows.iter().all(|row| row.row.steps == 0) {
@@ -85,6 +91,72 @@ pub async fn unit_levels(session: &QuerySession, request: &ReportRequest) -> Res
     }
     laid_out(columns, &units, steps)
         .map_err(|source| QueryError::query("could not lay out the units", source.into()))
+}
+
+/// The rows that are judged.
+pub(super) async fn rows(session: &QuerySession, request: &ReportRequest) -> Result<DataFrame> {
+    let question = request.question();
+    let asked = Asked::new(session, request, &question).await?;
+    Ok(asked.timeline(session, &question).await?.into_rows())
+}
+
+/// The columns of [`unit_report`], whose breakdown columns have these types.
+pub(crate) fn schema(request: &ReportRequest, types: &[DataType]) -> Result<SchemaRef> {
+    let mut columns = Columns::default();
+    columns.push("key", new_empty_array(&DataType::Utf8));
+    for (name, data_type) in request.by.iter().zip(types) {
+        columns.push(name, new_empty_array(data_type));
+    }
+    let laid_out = || {
+        let none = laid_out(columns, &[], request.funnel.steps.len())?;
+        let mut columns = Columns::default();
+        for (field, column) in none.schema().fields().iter().zip(none.columns()) {
+            columns.push(field.name(), Arc::clone(column));
+        }
+        columns.push(OFFER_OUTCOME, new_empty_array(&DataType::Utf8));
+        Ok(columns.finish()?.schema())
+    };
+    laid_out().map_err(|source: ArrowError| {
+        QueryError::query("could not lay out the units", source.into())
+    })
+}
+
+/// What decides about the units of a question.
+struct Asked {
+    scope: Scope,
+    parsed: Parsed,
+    rules: Rules,
+}
+
+impl Asked {
+    async fn new(
+        session: &QuerySession,
+        request: &ReportRequest,
+        question: &Question<'_>,
+    ) -> Result<Self> {
+        let account = choose_account(session, request.account.as_deref()).await?;
+        let as_of = Some(session.complete_until().await?);
+        let scope = Scope {
+            as_of,
+            ..request.scope(account)
+        };
+        let parsed = Parsed::new(session.ctx(), question).await?;
+        let rules = timeline::rules(question, &parsed, as_of)?;
+        Ok(Self {
+            scope,
+            parsed,
+            rules,
+        })
+    }
+
+    async fn timeline(&self, session: &QuerySession, question: &Question<'_>) -> Result<Timeline> {
+        let (ctx, parsed) = (session.ctx(), &self.parsed);
+        let rows = projection::project(ctx, &self.scope, question.unit, &parsed.wanted).await?;
+        let kept = top::kept(ctx, &self.scope, &rows, question, parsed).await?;
+        let rows = execution::counted(rows, question, kept.as_ref(), &parsed.filters)
+            .and_then(|rows| Timeline::of(rows, &parsed.steps, &[], question.by.len()));
+        rows.map_err(|source| QueryError::query("could not plan the funnel", source))
+    }
 }
 
 fn of_unit(unit: UnitRows, judgement: Judgement, window: Option<u64>, steps: usize) -> Unit {

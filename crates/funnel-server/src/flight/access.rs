@@ -1,6 +1,6 @@
 //! Who calls: the holder of a token, or anybody of this machine where there are no tokens.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -36,7 +36,7 @@ pub(super) async fn with_caller(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match caller(&app, address.ip(), &request) {
+    match caller(&app, address, &request) {
         Ok((caller, secret)) => {
             let extensions = request.extensions_mut();
             extensions.insert(caller);
@@ -47,7 +47,7 @@ pub(super) async fn with_caller(
     }
 }
 
-fn caller(app: &App, address: IpAddr, request: &Request) -> Result<(Caller, String), Status> {
+fn caller(app: &App, address: SocketAddr, request: &Request) -> Result<(Caller, String), Status> {
     let name = request.uri().authority();
     if !app.access.is_needed() && !name.is_some_and(is_local_name) {
         return Err(Status::permission_denied(
@@ -55,6 +55,10 @@ fn caller(app: &App, address: IpAddr, request: &Request) -> Result<(Caller, Stri
              `serve.tokens`",
         ));
     }
+    if app.ports.flight.is_refused(address) {
+        return Err(Status::unavailable(app.ports.flight.refusal()));
+    }
+    let address = address.ip();
     if app.failures.is_refused(address) {
         return Err(Status::resource_exhausted(
             "too many calls with unknown tokens came from your address; wait a minute",

@@ -139,7 +139,7 @@ impl Service {
         let runner = &self.app.runner;
         let plan = apart(runner, &ends, work).await?;
         let running = Running::start(runner, ends, &ctx, plan).await?;
-        rows::of_query(runner, running, self.app.limits.answer_bytes)
+        rows::of_query(runner, running)
     }
 
     async fn prepared(

@@ -1,6 +1,5 @@
 //! Funnels: which there are, and what they count.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::Json;
@@ -135,10 +134,7 @@ pub(super) async fn availability(
 ) -> Result<Response, Problem> {
     let request = question.request(asked.funnels(), &name)?;
     let form = asked.form(question.format.as_deref())?;
-    let stale_after = match &question.stale_after {
-        Some(text) => seconds(text)?,
-        None => STALE_AFTER,
-    };
+    let stale_after = stale_after(&question)?;
     let session = asked.session();
     let query = async move {
         let rows = report::availability(&session, &request, stale_after).await?;
@@ -150,6 +146,11 @@ pub(super) async fn availability(
         Ok(Json(Rows { rows }).into_response())
     };
     asked.answer(query).await
+}
+
+pub(super) fn stale_after(question: &Question) -> Result<Duration, Problem> {
+    let given = question.stale_after.as_deref();
+    given.map_or(Ok(STALE_AFTER), seconds)
 }
 
 /// `30s`, `5m`.
@@ -168,42 +169,4 @@ fn seconds(text: &str) -> Result<Duration, Problem> {
             "`stale_after` is a time such as `30s` or `5m`, found `{text}`"
         ))),
     }
-}
-
-/// A statement of SQL.
-#[derive(Debug, Serialize, ToSchema)]
-struct Statement {
-    sql: String,
-}
-
-#[utoipa::path(get, path = "/api/v1/funnels/{name}/sql", tag = "funnels", security(("token" = [])),
-    params(("name" = String, Path, description = "The funnel"), Question),
-    responses((status = 200, body = Statement), (status = "4XX", body = Problem)))]
-pub(super) async fn sql(
-    asked: Asked,
-    Path(name): Path<String>,
-    Params(question): Params<Question>,
-) -> Result<Response, Problem> {
-    let request = question.request(asked.funnels(), &name)?;
-    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let mut options: Vec<String> = question
-        .options()
-        .map(|(name, value)| format!("'{name}', {}", text(value)))
-        .collect();
-    if !request.by.is_empty() {
-        let by: Vec<String> = request.by.iter().map(|column| text(column)).collect();
-        options.push(format!("'breakdown', make_array({})", by.join(", ")));
-    }
-    let mut sql = format!(
-        "SELECT * FROM funnel({}, DATE '{}', DATE '{}'",
-        text(&name),
-        question.from,
-        question.to
-    );
-    if !options.is_empty() {
-        // Writing to a String cannot fail.
-        let _ = write!(sql, ", named_struct({})", options.join(", "));
-    }
-    sql.push(')');
-    Ok(Json(Statement { sql }).into_response())
 }

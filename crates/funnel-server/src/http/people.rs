@@ -1,20 +1,16 @@
 //! Who stands behind a number: keys, why they were lost, when they began, what happened to one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, NaiveDate};
-use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, col, lit};
 use funnel_query::explain::{self, Verdict};
 use funnel_query::format::RowFormat;
-use funnel_query::funnel::Every;
-use funnel_query::report::{ReportRequest, unit_levels, unit_report};
+use funnel_query::report::sql::{self, Subject};
+use funnel_query::report::{ReportRequest, choose_account, unit_report};
 use funnel_query::{QueryError, QuerySession};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -147,50 +143,26 @@ pub(super) async fn losses(
     let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
     let query = async move {
-        let failed = |source| Problem::from(QueryError::query("could not count reasons", source));
-        let groups = vec![col("level"), col("state"), col("reason")];
-        let order = groups.iter().map(|group| group.clone().sort(true, false));
-        let order = order.collect();
-        let rows = unit_levels(&session, &request).await?;
-        let rows = session
-            .ctx()
-            .read_batch(rows)
-            .and_then(|rows| rows.aggregate(groups, vec![count(lit(1)).alias("keys")]))
-            .and_then(|rows| rows.sort(order))
-            .map_err(failed)?;
-        let schema = Arc::clone(rows.schema().inner());
-        let batches = rows.collect().await.map_err(failed)?;
+        let rows = sql::answer(&session, &request, &Subject::Losses).await?;
+        let (schema, rows) = (rows.schema(), [rows]);
         if form != RowFormat::Json {
-            return answer::rows(form, &schema, &batches);
+            return answer::rows(form, &schema, &rows);
         }
-        let losses = answer::json(&schema, &batches)?;
+        let losses = answer::json(&schema, &rows)?;
         Ok(Json(Losses { losses }).into_response())
     };
     asked.answer(query).await
 }
 
-/// The units that began in one period.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct Day {
-    /// Its first day.
-    #[schema(value_type = String, format = Date)]
-    day: NaiveDate,
-    entered: u32,
-    converted: u32,
-    /// Converted of entered; null where nobody entered.
-    rate: Option<f64>,
-    /// Those that can still go on.
-    open: u32,
-    /// Some can still go on, so that the rate can still grow.
-    incomplete: bool,
-}
-
-/// One entry for each period from the first in which a unit began to the last.
+/// One row for each period from the first in which a unit began to the last.
 #[derive(Debug, Serialize, ToSchema)]
 struct Trend {
     /// In which days are days.
     time_zone: String,
-    rows: Vec<Day>,
+    /// day (its first), entered, converted, rate (converted of entered; null where nobody entered), open (can still go
+    /// on), incomplete (some can, so that the rate can still grow).
+    #[schema(value_type = Vec<Object>)]
+    rows: Box<RawValue>,
 }
 
 #[utoipa::path(get, path = "/api/v1/funnels/{name}/trend", tag = "people", security(("token" = [])),
@@ -202,71 +174,23 @@ pub(super) async fn trend(
     Params(question): Params<Question>,
 ) -> Result<Response, Problem> {
     let request = question.request(asked.funnels(), &name)?;
+    let form = asked.form(question.format.as_deref())?;
     let session = asked.session();
-    let every = question.every.unwrap_or(Every::Day);
     let query = async move {
-        let account = request.account.as_deref();
-        let account = funnel_query::report::choose_account(&session, account).await?;
-        let zone = request.timezone;
-        let zone = zone.unwrap_or_else(|| session.options().time_zone(&account));
-        let units = unit_levels(&session, &request).await?;
+        let account = choose_account(&session, request.account.as_deref()).await?;
+        let zone = request.zone(&session, &account);
+        let rows = sql::answer(&session, &request, &Subject::Trend(question.every())).await?;
+        let (schema, rows) = (rows.schema(), [rows]);
+        if form != RowFormat::Json {
+            return answer::rows(form, &schema, &rows);
+        }
         let trend = Trend {
             time_zone: zone.name().to_owned(),
-            rows: days(&units, zone, every),
+            rows: answer::json(&schema, &rows)?,
         };
         Ok(Json(trend).into_response())
     };
     asked.answer(query).await
-}
-
-/// Units by the period of their first step.
-fn days(units: &RecordBatch, zone: chrono_tz::Tz, every: Every) -> Vec<Day> {
-    let columns = ("state", "step_times");
-    let (Some(states), Some(times)) = (
-        units.column_by_name(columns.0),
-        units.column_by_name(columns.1),
-    ) else {
-        return Vec::new();
-    };
-    let (states, times) = (states.as_string::<i32>(), times.as_list::<i32>());
-    let mut days: BTreeMap<NaiveDate, Day> = BTreeMap::new();
-    for unit in 0..units.num_rows() {
-        let times = times.value(unit);
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let began = times.iter().flatten().min();
-        let Some(began) = began.and_then(DateTime::from_timestamp_micros) else {
-            continue;
-        };
-        let date = began.with_timezone(&zone).date_naive();
-        let date = every.beginning(date).unwrap_or(date);
-        let day = days.entry(date).or_default();
-        day.day = date;
-        day.entered += 1;
-        match states.value(unit) {
-            "converted" => day.converted += 1,
-            "open" => day.open += 1,
-            _ => {}
-        }
-    }
-    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
-    else {
-        return Vec::new();
-    };
-    let dates = std::iter::successors(Some(*first), |date| every.next(*date));
-    let dates = dates.take_while(|date| date <= last);
-    // A line drawn across a period in which nobody came would hide it.
-    let day = |date: NaiveDate| match days.get(&date) {
-        Some(day) => Day {
-            rate: Some(f64::from(day.converted) / f64::from(day.entered)),
-            incomplete: day.open > 0,
-            ..*day
-        },
-        None => Day {
-            day: date,
-            ..Day::default()
-        },
-    };
-    dates.map(day).collect()
 }
 
 /// What happened to one unit, and why it went no further.
@@ -306,72 +230,4 @@ pub(super) async fn explain(
         Ok(Json(explanation).into_response())
     };
     asked.answer(query).await
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ListArray, StringArray};
-
-    use super::*;
-
-    #[test]
-    fn days_without_entries_are_days_of_the_trend() {
-        let times = |days: &[i64]| {
-            let noon = |day: &i64| Some((day * 24 + 12) * 3_600_000_000);
-            Some(days.iter().map(noon).collect::<Vec<_>>())
-        };
-        let times = [times(&[0]), times(&[0, 1]), times(&[3])];
-        let times = ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(times);
-        let states = StringArray::from(vec!["dropped", "converted", "open"]);
-        let units = RecordBatch::try_from_iter([
-            ("state", Arc::new(states) as _),
-            ("step_times", Arc::new(times) as _),
-        ]);
-        let units = units.unwrap();
-        let found = days(&units, chrono_tz::UTC, Every::Day);
-        let found = found
-            .iter()
-            .map(|day| (day.day.to_string(), day.entered, day.rate, day.incomplete));
-        let date = |day: u32| format!("1970-01-0{day}");
-        assert_eq!(
-            found.collect::<Vec<_>>(),
-            [
-                (date(1), 2, Some(0.5), false),
-                (date(2), 0, None, false),
-                (date(3), 0, None, false),
-                (date(4), 1, Some(0.0), true),
-            ]
-        );
-        // 1970-01-01 was a Thursday.
-        let weeks = days(&units, chrono_tz::UTC, Every::Week);
-        let weeks: Vec<_> = weeks
-            .iter()
-            .map(|week| (week.day.to_string(), week.entered))
-            .collect();
-        assert_eq!(weeks, [("1969-12-29".to_owned(), 3)]);
-    }
-
-    #[test]
-    fn months_without_entries_are_periods_of_the_trend() {
-        let noon = |day: i64| Some((day * 24 + 12) * 3_600_000_000);
-        // 31 January and 1 March.
-        let times = [Some(vec![noon(30)]), Some(vec![noon(59)])];
-        let times = ListArray::from_iter_primitive::<TimestampMicrosecondType, _, _>(times);
-        let states = StringArray::from(vec!["dropped", "converted"]);
-        let units = RecordBatch::try_from_iter([
-            ("state", Arc::new(states) as _),
-            ("step_times", Arc::new(times) as _),
-        ]);
-        let months = days(&units.unwrap(), chrono_tz::UTC, Every::Month);
-        let months = months
-            .iter()
-            .map(|month| (month.day.to_string(), month.entered));
-        let wanted = [("1970-01-01", 1), ("1970-02-01", 0), ("1970-03-01", 1)];
-        assert_eq!(
-            months.collect::<Vec<_>>(),
-            wanted.map(|(day, n)| (day.to_owned(), n))
-        );
-    }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
+use super::sql::Of;
 
 /// A question about one funnel over a range of days; what is left out falls back to the definition and the account.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -52,6 +53,10 @@ pub(super) struct Question {
     /// How long the periods are, in the calendar of the time zone: `day`, `week` (from Monday), `month` (trend only).
     #[param(value_type = Option<String>, example = "day")]
     pub(super) every: Option<Every>,
+    /// Whose statement or plan it is (sql and plan only): `report`, `times`, `comparison`, `keys`, `losses`, `trend`,
+    /// `availability`.
+    #[param(value_type = Option<String>, example = "report")]
+    pub(super) of: Option<Of>,
     /// Only units that got exactly so far (keys only).
     pub(super) level: Option<i32>,
     /// Only units in this state (keys only): `converted`, `dropped`, `open`.
@@ -86,8 +91,13 @@ impl Question {
         Ok(request)
     }
 
+    /// How long the periods of the trend are.
+    pub(super) fn every(&self) -> Every {
+        self.every.unwrap_or(Every::Day)
+    }
+
     /// What is given beside days and breakdown.
-    pub(super) fn options(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn options(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let given = [
             ("account", &self.account),
             ("top", &self.top),

@@ -26,6 +26,7 @@ use pgwire::types::format::FormatOptions;
 
 use super::copy::CopyForm;
 use super::errors::Failure;
+use super::names;
 use super::prepared::Prepared;
 use super::run::{Ends, Running, apart, encoded};
 use super::session::{Context, Session};
@@ -80,7 +81,12 @@ pub(super) fn fields(
     }
     let texts = settings.formats().clone().into_iter().collect();
     let texts = Arc::new(FormatOptions::from_client_metadata(&texts));
-    let fields = arrow_schema_to_pg_fields(schema, format, Some(texts))?;
+    let named = schema.fields().iter().map(|field| {
+        let name = names::shown(field.name());
+        field.as_ref().clone().with_name(name)
+    });
+    let schema = Schema::new(named.collect::<Vec<_>>());
+    let fields = arrow_schema_to_pg_fields(&schema, format, Some(texts))?;
     let fields = fields.into_iter().map(|field| {
         let size = type_size(field.datatype());
         field.with_type_size(size)

@@ -169,6 +169,7 @@ fn about_the_catalog() -> Vec<ScalarUDF> {
         "pg_get_triggerdef",
         "pg_get_functiondef",
         "pg_get_function_sqlbody",
+        "pg_describe_object",
         "pg_tablespace_location",
         "pg_size_pretty",
     ];

@@ -18,6 +18,8 @@ use super::catalog::SYSTEM_SCHEMA;
 use super::tables::fields;
 
 const COLUMNS: &str = "columns";
+/// The settings of the engine, which PostgreSQL does not have: `SHOW ALL` has those of a connection.
+const HIDDEN: &str = "df_settings";
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::Int32;
 
@@ -182,10 +184,14 @@ impl SchemaProvider for Information {
     fn table_names(&self) -> Vec<String> {
         let known = INFORMATION_SCHEMA_TABLES.iter().copied();
         let names = known.chain(EMPTY.iter().map(|(name, _)| *name));
+        let names = names.filter(|name| *name != HIDDEN);
         names.map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if name == HIDDEN {
+            return Ok(None);
+        }
         if name == COLUMNS {
             return self.columns().await.map(Some);
         }
@@ -203,7 +209,8 @@ impl SchemaProvider for Information {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.library.table_exist(name) || EMPTY.iter().any(|(known, _)| *known == name)
+        name != HIDDEN && self.library.table_exist(name)
+            || EMPTY.iter().any(|(known, _)| *known == name)
     }
 }
 

@@ -17,9 +17,15 @@ pub(super) type Function = (&'static str, &'static str, &'static str, &'static s
 /// Identifiers from here on are those of our functions, in the order of the list.
 const FIRST: i32 = 900_000;
 
-pub(super) const FUNCTIONS: [Function; 12] = [
+pub(super) const FUNCTIONS: [Function; 16] = [
     (
         "funnel",
+        "f",
+        "name text, first date, last date, options record",
+        "SETOF record",
+    ),
+    (
+        "funnel_comparison",
         "f",
         "name text, first date, last date, options record",
         "SETOF record",
@@ -45,6 +51,12 @@ pub(super) const FUNCTIONS: [Function; 12] = [
         "bigint[]",
     ),
     (
+        "funnel_units",
+        "f",
+        "name text, first date, last date, options record",
+        "SETOF record",
+    ),
+    (
         "local_date",
         "f",
         "time timestamp with time zone, zone text",
@@ -55,6 +67,13 @@ pub(super) const FUNCTIONS: [Function; 12] = [
         "f",
         "time timestamp with time zone, zone text",
         "integer",
+    ),
+    ("named_queries", "f", "", "SETOF record"),
+    (
+        "named_query",
+        "f",
+        "name text, parameters record",
+        "SETOF record",
     ),
     (
         "retention",
@@ -156,7 +175,15 @@ mod tests {
         let scalars = funnel_engine::scalar_functions();
         let aggregates = aggregates.iter().map(|function| (function.name(), "a"));
         let scalars = scalars.iter().map(|function| (function.name(), "f"));
-        let mut known: Vec<_> = aggregates.chain(scalars).chain([("funnel", "f")]).collect();
+        let tables = [
+            "funnel",
+            "funnel_comparison",
+            "funnel_units",
+            "named_queries",
+            "named_query",
+        ];
+        let tables = tables.map(|name| (name, "f"));
+        let mut known: Vec<_> = aggregates.chain(scalars).chain(tables).collect();
         known.sort_unstable();
         let listed: Vec<_> = FUNCTIONS
             .iter()

@@ -1,12 +1,11 @@
 //! Expressions of PostgreSQL that the planner does not know, as others that mean the same.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, Value,
+    SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, Value,
     ValueWithSpan, VisitMut, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -71,6 +70,10 @@ fn replacement(expression: &mut Expr) -> Option<Expr> {
             by_name(left, right);
             None
         }
+        Expr::Identifier(name) if is_table_of_row(name) => Some(no_table()),
+        Expr::CompoundIdentifier(parts) if parts.last().is_some_and(is_table_of_row) => {
+            Some(no_table())
+        }
         Expr::CompoundFieldAccess { root, access_chain } => field_of(root, access_chain),
         Expr::Cast {
             expr,
@@ -104,6 +107,15 @@ fn by_name(left: &Expr, right: &mut Expr) {
     *right = Expr::value(Value::SingleQuotedString(name.to_owned()));
 }
 
+/// `tableoid`: what is remarked of a row is looked up by it, and nothing is.
+fn is_table_of_row(name: &Ident) -> bool {
+    name.quote_style.is_none() && name.value.eq_ignore_ascii_case("tableoid")
+}
+
+fn no_table() -> Expr {
+    Expr::value(Value::Number("0".to_owned(), false))
+}
+
 /// Letters of a day such as 2024-03-04.
 const DAY: usize = 10;
 
@@ -121,8 +133,7 @@ fn is_day_with_zone(text: &str) -> bool {
     day.len() == DAY && is_zone && day.parse::<chrono::NaiveDate>().is_ok()
 }
 
-/// Columns of PostgreSQL may have the same name, as those without one do. Tables of its catalog need no schema: the library
-/// knows its own, here are ours.
+/// Tables of PostgreSQL's catalog need no schema: the library knows its own, here are ours.
 struct Selects;
 
 impl VisitorMut for Selects {
@@ -146,6 +157,12 @@ impl VisitorMut for Selects {
                 unnested(alias.as_mut(), array_exprs);
                 return ControlFlow::Continue(());
             }
+            TableFactor::Derived {
+                lateral, subquery, ..
+            } => {
+                *lateral = *lateral && !of_no_partitions(subquery);
+                return ControlFlow::Continue(());
+            }
             TableFactor::Table {
                 name,
                 args: Some(_),
@@ -163,21 +180,26 @@ impl VisitorMut for Selects {
         }
         ControlFlow::Continue(())
     }
+}
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let mut seen = BTreeSet::new();
-        for (at, item) in select.projection.iter_mut().enumerate() {
-            let SelectItem::UnnamedExpr(expression @ Expr::Value(_)) = item else {
-                continue;
-            };
-            if !seen.insert(expression.to_string()) {
-                let expr = std::mem::replace(expression, Expr::value(Value::Null));
-                let alias = Ident::with_quote('"', format!("?column?{at}"));
-                *item = SelectItem::ExprWithAlias { expr, alias };
+/// What is asked of the partitions of a table has no values, and no longer needs the table: there are none.
+fn of_no_partitions(query: &mut Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return false;
+    };
+    let is_about_them = select.from.iter().any(|from| {
+        let name = from.relation.to_string().to_ascii_lowercase();
+        name.contains("pg_partition_tree(")
+    });
+    if is_about_them {
+        select.from.clear();
+        for item in &mut select.projection {
+            if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item {
+                *expr = Expr::value(Value::Null);
             }
         }
-        ControlFlow::Continue(())
     }
+    is_about_them
 }
 
 /// Lists of columns that make up a key or an index.
@@ -424,6 +446,9 @@ fn with_backslashes(pattern: &str, escape: char) -> String {
     text
 }
 
+/// Of tables, of event triggers: there are none.
+const LISTS_OF_NOTHING: [&str; 2] = ["unnest(tc.reloptions)", "unnest(evttags)"];
+
 /// `ARRAY(SELECT x …)` as `(SELECT array_agg(x) …)`. The order of the values is left to the engine.
 fn array_of_query(function: &Function) -> Option<Expr> {
     if !function.name.to_string().eq_ignore_ascii_case("array") {
@@ -436,11 +461,8 @@ fn array_of_query(function: &Function) -> Option<Expr> {
     if is_over_nothing(query) {
         return Some(texts(Expr::value(Value::Null)));
     }
-    if query
-        .to_string()
-        .to_lowercase()
-        .contains("unnest(tc.reloptions)")
-    {
+    let text = query.to_string().to_lowercase();
+    if LISTS_OF_NOTHING.iter().any(|list| text.contains(list)) {
         return Some(texts(Expr::value(Value::Null)));
     }
     let mut query = query.clone();
@@ -517,10 +539,6 @@ mod tests {
             ),
             ("SELECT (f(a)).n, b.c", "SELECT get_field((f(a)), 'n'), b.c"),
             (
-                "SELECT NULL, NULL, 'x'",
-                "SELECT NULL, NULL AS \"?column?1\", 'x'",
-            ),
-            (
                 "SELECT '2030-01-01 +00', '2030-01-01 +0x'",
                 "SELECT '2030-01-01', '2030-01-01 +0x'",
             ),
@@ -549,6 +567,18 @@ mod tests {
             (
                 "SELECT a FROM FUNNEL('x'), LATERAL Named_Query('y'), \"Quoted\"('z'), Offers",
                 "SELECT a FROM funnel('x'), LATERAL named_query('y'), \"Quoted\"('z'), Offers",
+            ),
+            (
+                "SELECT c.oid FROM a AS c JOIN d ON d.classoid = c.tableoid AND \"tableoid\" = TableOid",
+                "SELECT c.oid FROM a AS c JOIN d ON d.classoid = 0 AND \"tableoid\" = 0",
+            ),
+            (
+                "SELECT 1 FROM c, LATERAL (SELECT sum(f(p.relid)) AS s FROM pg_catalog.pg_partition_tree(c.oid) p) AS t",
+                "SELECT 1 FROM c, (SELECT NULL AS s) AS t",
+            ),
+            (
+                "SELECT array(select x from unnest(evttags) as t(x))",
+                "SELECT CAST(NULL AS TEXT[])",
             ),
             (
                 "SELECT 1 FROM pg_indexes JOIN offers ON true JOIN public.pg_user ON true",

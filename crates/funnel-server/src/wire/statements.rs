@@ -12,6 +12,7 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::copy::CopyForm;
 use super::errors::{Failure, syntax};
+use super::names;
 use super::rewrite::rewritten;
 use crate::read_only::refused;
 
@@ -67,6 +68,7 @@ pub(super) struct Cursor {
 pub(super) fn parse(text: &str) -> Result<Vec<Command>, Failure> {
     let statements = PARSER.parse(text).map_err(|error| syntax(&error))?;
     let statements = statements.into_iter().map(|mut statement| {
+        names::named(&mut statement);
         rewritten(&mut statement);
         command(statement)
     });

@@ -11,7 +11,14 @@ use datafusion::error::Result;
 use super::settings::Settings;
 
 /// Tables that the library lacks.
-pub(super) const ADDED: [&str; 4] = ["pg_user", "pg_locks", "pg_indexes", "pg_stat_activity"];
+pub(super) const ADDED: [&str; 6] = [
+    "pg_indexes",
+    "pg_locks",
+    "pg_parameter_acl",
+    "pg_stat_activity",
+    "pg_user",
+    "pg_user_mappings",
+];
 
 const TEXT: DataType = DataType::Utf8;
 const OID: DataType = DataType::Int32;
@@ -27,6 +34,15 @@ pub(super) fn empty(name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
             ("relation", OID),
             ("pid", OID),
             ("mode", TEXT),
+        ]),
+        "pg_parameter_acl" => fields(&[("oid", OID), ("parname", TEXT), ("paracl", list(TEXT))]),
+        "pg_user_mappings" => fields(&[
+            ("umid", OID),
+            ("srvid", OID),
+            ("srvname", TEXT),
+            ("umuser", OID),
+            ("usename", TEXT),
+            ("umoptions", list(TEXT)),
         ]),
         "pg_indexes" => fields(&[
             ("schemaname", TEXT),

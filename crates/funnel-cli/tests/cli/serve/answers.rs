@@ -76,6 +76,84 @@ fn reports_are_those_of_the_command_line_in_every_form() {
     }
 }
 
+/// Every number of the page has a statement, which the command line runs to the same rows.
+#[test]
+fn the_sql_behind_each_number_gives_it() {
+    let service = Service::start("");
+    let account = &accounts()[0];
+    let days = "from=2024-03-05&to=2024-03-08";
+    let path = |route: &str, more: &str| {
+        format!("/api/v1/funnels/monitored/{route}?{days}&account={account}{more}")
+    };
+    let statement = |of: &str, more: &str| {
+        let found = service.get(&path("sql", &format!("&of={of}{more}"))).json();
+        found["sql"].as_str().unwrap().to_owned()
+    };
+    let dropped = "&level=2&state=dropped";
+    for (of, route, more) in [
+        ("report", "report", ""),
+        ("report", "report", "&by=device_family&top=1"),
+        (
+            "report",
+            "report",
+            "&unit=visitor&mode=ordered&window=30m&timezone=Asia/Tokyo",
+        ),
+        ("comparison", "comparison", ""),
+        ("keys", "keys", ""),
+        ("keys", "keys", dropped),
+        ("losses", "losses", ""),
+        (
+            "losses",
+            "losses",
+            "&where=device_family%20%3D%20%27MOBILE%27",
+        ),
+        ("trend", "trend", ""),
+        ("trend", "trend", "&every=week&timezone=America/New_York"),
+        ("trend", "trend", "&every=month"),
+        ("availability", "availability", "&stale_after=30s"),
+    ] {
+        let asked = path(route, &format!("{more}&format=csv"));
+        let wanted = service.get(&asked).text().to_owned();
+        assert!(wanted.lines().count() > 1, "{asked}: {wanted}");
+        let sql = statement(of, more);
+        let found = cli(&["sql", "--format", "csv", "-c", &sql]);
+        assert_eq!(found, wanted, "{sql}");
+    }
+    let times = cli(&["sql", "--format", "json", "-c", &statement("times", "")]);
+    let times: Value = serde_json::from_str(&times).unwrap();
+    let report = service.get(&path("report", "")).json();
+    let steps = report["rows"].as_array().unwrap();
+    assert_eq!(times.as_array().unwrap().len(), steps.len());
+    for (found, step) in times.as_array().unwrap().iter().zip(steps) {
+        for (name, value) in found.as_object().unwrap() {
+            assert_eq!(*value, step[name], "{name}");
+        }
+    }
+    let said = service.get(&path("sql", "&of=nothing")).problem(400);
+    assert!(said.contains("availability"), "{said}");
+}
+
+#[test]
+fn a_plan_says_how_each_number_is_found() {
+    let service = Service::start("");
+    let account = &accounts()[0];
+    for (of, said) in [
+        ("report", "funnel() counts"),
+        ("times", "funnel() counts"),
+        ("comparison", "funnel_comparison() counts"),
+        ("keys", "funnel_units() judges"),
+        ("losses", "funnel_units() judges"),
+        ("trend", "funnel_units() judges"),
+        ("availability", "named_query() runs"),
+    ] {
+        let path = format!("/api/v1/funnels/monitored/plan?{DAYS}&account={account}&of={of}");
+        let plan = service.get(&path).json();
+        let plan = plan["plan"].as_str().unwrap();
+        assert!(plan.contains("TableScan") && plan.contains(said), "{plan}");
+        assert!(plan.contains("DataSourceExec"), "{plan}");
+    }
+}
+
 #[test]
 fn funnels_of_a_directory_are_asked_for_by_name_everywhere() {
     let dir = empty_dir();

@@ -47,7 +47,7 @@ async fn connect_as(service: &Service, token: &str) -> Client {
 
 /// What the server answered instead.
 #[track_caller]
-fn status(error: FlightError) -> Status {
+pub(super) fn status(error: FlightError) -> Status {
     match error {
         FlightError::Tonic(status) => *status,
         other => panic!("not an answer of the server: {other:?}"),

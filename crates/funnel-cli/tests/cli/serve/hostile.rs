@@ -115,6 +115,15 @@ fn answers_and_requests_have_a_limit() {
     is_alive(&service);
 }
 
+/// The settings of the engine are no secret, and there is none in them.
+#[test]
+fn what_the_engine_is_set_to_tells_of_no_path() {
+    let service = Service::start("");
+    let settings = "SELECT name, value FROM information_schema.df_settings WHERE value LIKE '%/%' OR value LIKE '%lake%'";
+    let found = service.sql(settings, None).json();
+    assert_eq!(found["rows"], serde_json::json!([]));
+}
+
 #[test]
 fn wrong_questions_say_what_is_wrong() {
     let service = Service::start("");

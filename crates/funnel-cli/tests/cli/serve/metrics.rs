@@ -7,7 +7,7 @@ use funnel_server::NewToken;
 use super::Service;
 
 /// Every sample of the text, by its name with labels.
-fn samples(text: &str) -> BTreeMap<String, f64> {
+pub(super) fn samples(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let sample = |line: &str| {
         let (name, value) = line.rsplit_once(' ').unwrap();
@@ -63,6 +63,11 @@ async fn requests_and_queries_are_counted_and_every_metric_is_described() {
             1.0,
         ),
         ("funnel_serve_unknown_callers_total", 0.0),
+        ("funnel_serve_connections_max", 256.0),
+        (
+            r#"funnel_serve_connections_refused_total{port="flight"}"#,
+            0.0,
+        ),
         ("funnel_serve_queries_running", 0.0),
         ("funnel_serve_queries_max", 3.0),
         (

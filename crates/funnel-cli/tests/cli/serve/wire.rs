@@ -42,6 +42,14 @@ pub(super) async fn connect(service: &Service) -> Client {
     connect_as(&config(service)).await.unwrap()
 }
 
+/// Why nobody can connect.
+pub(super) async fn refused(service: &Service) -> DbError {
+    match connect_as(&config(service)).await {
+        Ok(_) => panic!("it was let in"),
+        Err(error) => db_error(&error),
+    }
+}
+
 /// The first column of the rows of the last statement.
 pub(super) async fn texts(client: &Client, sql: &str) -> Vec<String> {
     let messages = client.simple_query(sql).await;

@@ -189,16 +189,6 @@ impl Every {
             Self::Month => day.with_day(1),
         }
     }
-
-    /// The first day of the period after the one that begins on `first`.
-    pub fn next(self, first: NaiveDate) -> Option<NaiveDate> {
-        let days = match self {
-            Self::Day => 1,
-            Self::Week => 7,
-            Self::Month => 31,
-        };
-        self.beginning(first.checked_add_days(Days::new(days))?)
-    }
 }
 
 #[derive(Deserialize)]

@@ -104,13 +104,41 @@ async fn one_that_finds_no_place_is_told_so() {
     );
 }
 
+/// Bytes that a process has in memory, or had at most (`VmRSS`, `VmHWM`).
+fn memory(service: &Service, which: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(which)).unwrap();
+    let kilobytes = line.split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<u64>().unwrap() << 10
+}
+
+/// An answer of 800 MB through a server that may hold 20 kB of others, to a client that takes its time at the beginning.
 #[tokio::test]
-async fn answers_and_statements_have_a_limit() {
-    let service = Service::start("answer_size = \"20 kB\"");
+async fn an_answer_larger_than_others_may_be_is_streamed() {
+    const ROWS: u64 = 1_000_000;
+    const MOST: u64 = 200 << 20;
+    let service = Service::start("answer_size = \"20 kB\"\nquery_time = \"10min\"");
     let mut client = connect(&service).await;
-    let said = refusal(&mut client, "SELECT * FROM events").await;
-    assert_eq!(said.code(), Code::ResourceExhausted, "{said:?}");
-    assert!(said.message().contains("LIMIT"), "{said:?}");
+    assert_eq!(texts(&mut client, "SELECT 1").await, ["1"]);
+    let before = memory(&service, "VmRSS");
+    let query = format!("SELECT value, repeat('x', 800) AS x FROM range(0, {ROWS})");
+    let info = client.execute(query, None).await.unwrap();
+    let mut stream = client.do_get(ticket(&info)).await.unwrap();
+    let (mut rows, mut bytes) = (0, 0);
+    while let Some(batch) = stream.try_next().await.unwrap() {
+        rows += batch.num_rows() as u64;
+        bytes += batch.get_array_memory_size() as u64;
+    }
+    assert_eq!(rows, ROWS);
+    assert!(bytes > 3 * MOST, "{bytes}");
+    let held = memory(&service, "VmHWM") - before;
+    assert!(held < MOST, "{held} bytes were held");
+}
+
+#[tokio::test]
+async fn statements_have_a_limit() {
+    let service = Service::start("");
+    let mut client = connect(&service).await;
     let long = format!("SELECT '{}'", "x".repeat(70 << 10));
     let said = refusal(&mut client, &long).await;
     assert_eq!(said.code(), Code::ResourceExhausted, "{said:?}");

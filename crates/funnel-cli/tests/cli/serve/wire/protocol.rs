@@ -46,6 +46,88 @@ async fn what_would_write_is_refused() {
     assert_eq!(text(&client, "SELECT 1").await, "1");
 }
 
+/// Columns without a name have that of PostgreSQL, as often as it wants.
+#[tokio::test]
+async fn columns_may_have_the_same_name() {
+    let service = Service::start("");
+    let client = connect(&service).await;
+    let query = "SELECT date_trunc('day', event_time), date_trunc('week', event_time), date_trunc('day', event_time), \
+                 1, 1, event_type AS a, event_id AS a, event_time::date, max(event_time) OVER () FROM events \
+                 ORDER BY event_time, event_id LIMIT 2";
+    let wanted = [
+        "date_trunc",
+        "date_trunc",
+        "date_trunc",
+        "?column?",
+        "?column?",
+        "a",
+        "a",
+        "event_time",
+        "max",
+    ];
+    let simple = client.simple_query(query).await.unwrap();
+    let rows: Vec<_> = simple
+        .iter()
+        .filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rows.len(), 2);
+    let names: Vec<&str> = rows[0]
+        .columns()
+        .iter()
+        .map(|column| column.name())
+        .collect();
+    assert_eq!(names, wanted);
+    assert_eq!(rows[0].get(0), rows[0].get(2));
+    assert_ne!(rows[0].get(5), rows[0].get(6));
+    assert_eq!(rows[0].get(3), Some("1"));
+    let statement = client.prepare(query).await.unwrap();
+    let names: Vec<&str> = statement
+        .columns()
+        .iter()
+        .map(|column| column.name())
+        .collect();
+    assert_eq!(names, wanted);
+    let prepared = client.query(&statement, &[]).await.unwrap();
+    let ids = |row: &tokio_postgres::Row| row.get::<_, String>(6);
+    assert_eq!(
+        prepared.iter().map(ids).collect::<Vec<_>>(),
+        rows.iter()
+            .map(|row| row.get(6).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    );
+    // A statement around calls them by these names.
+    let around =
+        "SELECT count, \"?column?\" FROM (SELECT count(*), 7 FROM events) AS t ORDER BY count";
+    assert_eq!(
+        texts(&client, around).await,
+        texts(&client, "SELECT count(*) FROM events").await
+    );
+    let sorted =
+        "SELECT event_type, count(*) FROM events GROUP BY event_type ORDER BY count DESC, 1";
+    let known =
+        "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC, 1";
+    assert_eq!(texts(&client, sorted).await, texts(&client, known).await);
+    // What is sorted by is the column, not what it is cast to.
+    let cast =
+        "SELECT event_time::date FROM events ORDER BY extract(hour FROM event_time) DESC LIMIT 1";
+    let known = "SELECT CAST(event_time AS date) AS d FROM events ORDER BY extract(hour FROM event_time) DESC LIMIT 1";
+    assert_eq!(texts(&client, cast).await, texts(&client, known).await);
+}
+
+/// The settings of the engine are none of PostgreSQL's tables.
+#[tokio::test]
+async fn the_settings_of_the_engine_are_no_table() {
+    let service = Service::start("");
+    let client = connect(&service).await;
+    let said = refusal(&client, "SELECT * FROM information_schema.df_settings").await;
+    assert_eq!(said.code().code(), "42P01");
+    let listed = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'df_settings'";
+    assert_eq!(text(&client, listed).await, "0");
+}
+
 #[tokio::test]
 async fn mistakes_have_their_sqlstate_and_plain_words() {
     let service = Service::start("");
