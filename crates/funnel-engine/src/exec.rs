@@ -20,6 +20,7 @@ mod stream;
 
 pub(crate) use hashed::HashedFunnelExec;
 pub(crate) use in_order::InOrderExec;
+pub(crate) use keys::as_view;
 pub(crate) use merged::MergedFunnelExec;
 
 use std::fmt;
@@ -70,13 +71,30 @@ pub(crate) struct SortedFunnelExec {
 pub(crate) struct FunnelParts {
     pub(crate) group: Arc<[(Arc<dyn PhysicalExpr>, String)]>,
     pub(crate) calls: Arc<[StreamCall]>,
-    /// Group keys, then one column for each call.
+    /// Group keys, then one column for each call. A text that is a key may be read as another type of text.
     pub(crate) schema: SchemaRef,
     /// Are the group keys part of the output? The calls are.
     pub(crate) keys: bool,
 }
 
 impl FunnelParts {
+    /// The same parts over another input: keys changed by `key`, everything else by `expr`.
+    pub(crate) fn over(
+        &self,
+        key: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>>,
+        expr: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Self> {
+        let group = self.group.iter();
+        let group = group.map(|(by, name)| Ok((key(by)?, name.clone())));
+        let calls = self.calls.iter().map(|call| call.over(&expr));
+        Ok(Self {
+            group: group.collect::<Result<_>>()?,
+            calls: calls.collect::<Result<_>>()?,
+            schema: Arc::clone(&self.schema),
+            keys: self.keys,
+        })
+    }
+
     fn output_schema(&self) -> Result<SchemaRef> {
         if self.keys {
             return Ok(Arc::clone(&self.schema));

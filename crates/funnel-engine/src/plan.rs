@@ -5,6 +5,7 @@ mod merges;
 mod ranges;
 mod sorted;
 mod unsorted;
+mod views;
 mod yielding;
 
 pub(crate) use merges::SortedMerges;

@@ -18,6 +18,7 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -268,7 +269,16 @@ impl TableProvider for DeltaTableProvider {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        let mut source = ParquetSource::new(table_schema).with_table_parquet_options(options);
+        let url = self.store_url(state)?;
+        let runtime = state.runtime_env();
+        // Files do not change: a footer is parsed once for all queries.
+        let readers = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&url)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let mut source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
         let inside: Vec<Expr> = filters
             .iter()
             .filter(|filter| !self.only_partition_columns(filter) && !filter.is_volatile())
@@ -291,7 +301,7 @@ impl TableProvider for DeltaTableProvider {
             }
         };
         let statistics = bounds::merge(groups.iter().flat_map(FileGroup::iter), &self.schema)?;
-        let config = FileScanConfigBuilder::new(self.store_url(state)?, Arc::new(source))
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_output_ordering(ordering)
             .with_statistics(statistics)
@@ -360,9 +370,10 @@ impl ScanFile {
     fn to_partitioned(&self, file_schema: &Schema) -> PartitionedFile {
         let mut file = PartitionedFile::new_from_meta(self.meta.clone())
             .with_partition_values(self.partition_values.clone());
-        file.statistics = Some(Arc::new(
-            self.bounds.statistics(file_schema, &self.partition_values),
-        ));
+        let statistics = self
+            .bounds
+            .statistics(file_schema, &self.partition_values, self.sorted);
+        file.statistics = Some(Arc::new(statistics));
         file
     }
 }

@@ -1,6 +1,8 @@
 //! Where the key changes from one row to the next.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, downcast_integer_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, ByteView, StringViewArray, downcast_integer_array,
+};
 use datafusion::arrow::compute::partition;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -11,68 +13,117 @@ pub(super) fn starts(keys: &[ArrayRef]) -> Result<Vec<usize>> {
     if rows == 0 {
         return Ok(Vec::new());
     }
-    let mut changes = vec![false; rows];
-    changes[0] = true;
+    let mut changes = vec![SAME; rows];
+    changes[0] = CHANGED;
+    let mut views = Vec::new();
     for key in keys {
-        mark(key, &mut changes)?;
+        match Views::of(key) {
+            Some(of_key) => {
+                of_key.mark(&mut changes);
+                views.push(of_key);
+            }
+            None => mark(key, &mut changes)?,
+        }
     }
+    // Most rows are like the one before them; of the others all is looked at once.
     let rows = changes.iter().enumerate();
-    Ok(rows
-        .filter(|(_, change)| **change)
-        .map(|(row, _)| row)
-        .collect())
+    let rows = rows.filter(|(row, change)| match **change {
+        SAME => false,
+        VIEWS_DIFFER => views.iter().any(|views| views.differ(*row)),
+        _ => true,
+    });
+    Ok(rows.map(|(row, _)| row).collect())
+}
+
+/// What is known of a row and the one before it.
+const SAME: u8 = 0;
+/// Texts may be the same all the same.
+const VIEWS_DIFFER: u8 = 1;
+const CHANGED: u8 = 2;
+
+/// The type of texts or bytes that need not be copied; of other types the same.
+pub(crate) fn as_view(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    }
 }
 
 /// Sets the rows whose value of `key` is not that of the row before.
-fn mark(key: &ArrayRef, changes: &mut [bool]) -> Result<()> {
+fn mark(key: &ArrayRef, changes: &mut [u8]) -> Result<()> {
     if key.null_count() == 0 {
-        match key.data_type() {
-            DataType::Utf8View => {
-                let texts = key.as_string_view();
-                mark_views(texts.views(), changes, |row| texts.value(row).as_bytes());
-                return Ok(());
-            }
-            DataType::BinaryView => {
-                let bytes = key.as_binary_view();
-                mark_views(bytes.views(), changes, |row| bytes.value(row));
-                return Ok(());
-            }
-            _ => {}
-        }
         let key = key.as_ref();
         downcast_integer_array!(
             key => {
-                mark_numbers(key.values(), changes);
+                mark_differing(key.values(), changes, CHANGED);
                 return Ok(());
             },
             _ => {}
         );
     }
     for range in partition(&[ArrayRef::clone(key)])?.ranges() {
-        changes[range.start] = true;
+        changes[range.start] |= CHANGED;
     }
     Ok(())
 }
 
-fn mark_numbers<T: PartialEq>(values: &[T], changes: &mut [bool]) {
+/// Without a branch, so that several rows are looked at together.
+fn mark_differing<T: PartialEq>(values: &[T], changes: &mut [u8], mark: u8) {
     let rest = changes.iter_mut().skip(1);
     for (change, pair) in rest.zip(values.windows(2)) {
-        *change |= pair[0] != pair[1];
+        *change |= u8::from(pair[0] != pair[1]) * mark;
     }
 }
 
-/// Equal views are equal values; two that differ are looked at only where length and beginning are
-/// the same and there is more.
-fn mark_views<'a>(views: &[u128], changes: &mut [bool], value: impl Fn(usize) -> &'a [u8]) {
-    let rest = changes.iter_mut().enumerate().skip(1);
-    for ((row, change), pair) in rest.zip(views.windows(2)) {
-        let (before, view) = (ByteView::from(pair[0]), ByteView::from(pair[1]));
-        if pair[0] == pair[1] || *change {
-            continue;
+/// A key of texts or bytes, none of them null.
+enum Views<'a> {
+    Texts(&'a StringViewArray),
+    Bytes(&'a BinaryViewArray),
+}
+
+impl<'a> Views<'a> {
+    fn of(key: &'a ArrayRef) -> Option<Self> {
+        if key.null_count() > 0 {
+            return None;
         }
-        let is_long = view.length > INLINE_MAX;
+        match key.data_type() {
+            DataType::Utf8View => Some(Self::Texts(key.as_string_view())),
+            DataType::BinaryView => Some(Self::Bytes(key.as_binary_view())),
+            _ => None,
+        }
+    }
+
+    fn views(&self) -> &[u128] {
+        match self {
+            Self::Texts(texts) => texts.views(),
+            Self::Bytes(bytes) => bytes.views(),
+        }
+    }
+
+    fn value(&self, row: usize) -> &[u8] {
+        match self {
+            Self::Texts(texts) => texts.value(row).as_bytes(),
+            Self::Bytes(bytes) => bytes.value(row),
+        }
+    }
+
+    /// Equal views are equal values.
+    fn mark(&self, changes: &mut [u8]) {
+        mark_differing(self.views(), changes, VIEWS_DIFFER);
+    }
+
+    /// Is the value at `row` not that of the row before? Two views that differ are looked at only where length and
+    /// beginning are the same and there is more.
+    fn differ(&self, row: usize) -> bool {
+        let views = self.views();
+        if views[row - 1] == views[row] {
+            return false;
+        }
+        let (before, view) = (ByteView::from(views[row - 1]), ByteView::from(views[row]));
         let alike = before.length == view.length && before.prefix == view.prefix;
-        *change = !(is_long && alike && value(row - 1) == value(row));
+        let is_long = view.length > INLINE_MAX;
+        !(is_long && alike && self.value(row - 1) == self.value(row))
     }
 }
 

@@ -15,9 +15,11 @@
 //! | `merged.rs` | the node |
 //! | `merged/piece.rs` | what is read ahead of each stream |
 //! | `merged/order.rs` | keys as bytes that compare as the streams are sorted |
+//! | `merged/code.rs` | how a key differs from the one before it |
 //! | `merged/tournament.rs` | which stream is next |
 //! | `merged/merge.rs` | histories from runs, answers from histories |
 
+mod code;
 mod merge;
 mod order;
 mod piece;

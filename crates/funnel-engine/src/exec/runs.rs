@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator};
-use datafusion::arrow::compute::{SortOptions, concat, take};
+use datafusion::arrow::compute::{SortOptions, cast, concat, take};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_plan::PhysicalExpr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) fn same_key(
 #[derive(Debug)]
 pub(super) struct Runs {
     calls: Arc<[StreamCall]>,
+    /// The columns of answers: keys, then calls.
+    schema: SchemaRef,
     /// Are keys part of the answers?
     with_keys: bool,
     /// The rows of each call that belong to the open run.
@@ -56,6 +59,7 @@ impl Runs {
     pub(super) fn new(parts: &FunnelParts) -> Self {
         Self {
             calls: Arc::clone(&parts.calls),
+            schema: Arc::clone(&parts.schema),
             with_keys: parts.keys,
             rows: parts.calls.iter().map(StreamRows::new).collect(),
             open: None,
@@ -97,6 +101,7 @@ impl Runs {
             // The first run that ended may have begun in an earlier batch.
             let first = usize::from(before.is_some());
             columns = ended_keys(keys, before.as_deref(), &offsets[first..ended])?;
+            self.declare(&mut columns)?;
         }
         columns.extend(answers);
         Ok(Some(columns))
@@ -107,13 +112,23 @@ impl Runs {
         let Some(mut columns) = self.open.take() else {
             return Ok(None);
         };
-        if !self.with_keys {
+        if self.with_keys {
+            self.declare(&mut columns)?;
+        } else {
             columns.clear();
         }
         for (rows, call) in self.rows.iter_mut().zip(self.calls.iter()) {
             columns.push(rows.finish(call)?);
         }
         Ok(Some(columns))
+    }
+
+    /// Gives keys the types that answers have.
+    fn declare(&self, keys: &mut [ArrayRef]) -> Result<()> {
+        for (key, field) in keys.iter_mut().zip(self.schema.fields()) {
+            *key = cast(key, field.data_type())?;
+        }
+        Ok(())
     }
 
     pub(super) fn size(&self) -> usize {

@@ -48,7 +48,7 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, replace_children_if_necessary,
 };
 
-use super::{ranges, unsorted};
+use super::{ranges, unsorted, views};
 use crate::exec::{FunnelParts, InOrderExec, MergedFunnelExec, SortedFunnelExec};
 use crate::udaf::{Sequence, StreamCall};
 
@@ -189,6 +189,7 @@ fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
         schema: last.schema(),
         keys: true,
     };
+    let (input, parts) = views::below(input, parts)?;
     let sorted: Arc<dyn ExecutionPlan> = if partitions > 1 && !consecutive {
         Arc::new(MergedFunnelExec::try_new(input, parts, ordering)?)
     } else {

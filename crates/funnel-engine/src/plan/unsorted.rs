@@ -13,6 +13,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 
 use super::sorted::{calls, first_stage};
+use super::views;
 use crate::exec::{self, FunnelParts, HashedFunnelExec};
 
 /// The operator in place of an aggregation of funnel functions alone. Input that is sorted by some of the
@@ -41,6 +42,7 @@ pub(super) fn replacement(
         keys: true,
     };
     let input = not_dealt_out(Arc::clone(first.input()));
+    let (input, parts) = views::below(input, parts)?;
     Ok(Some(Arc::new(HashedFunnelExec::try_new(input, parts)?)))
 }
 

@@ -62,6 +62,22 @@ impl StreamCall {
         }))
     }
 
+    /// The same call, each of whose expressions has been changed by `over`.
+    pub(crate) fn over(
+        &self,
+        over: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Self> {
+        let arguments = self.arguments.iter().map(&over);
+        let arguments = arguments.collect::<Result<Vec<_>>>()?;
+        let steps = arguments.get(self.call.time + 1..).unwrap_or_default();
+        Ok(Self {
+            coded: Coded::of(steps)?,
+            filter: self.filter.as_ref().map(&over).transpose()?,
+            arguments,
+            ..self.clone()
+        })
+    }
+
     pub(crate) fn time(&self) -> Option<&Arc<dyn PhysicalExpr>> {
         self.arguments.get(self.call.time)
     }

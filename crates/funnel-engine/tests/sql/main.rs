@@ -15,6 +15,7 @@ mod session;
 mod sorted;
 mod state;
 mod types;
+mod views;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;

@@ -375,3 +375,80 @@ async fn plans_run_in_as_many_parts_as_the_session_wants() {
         .unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 12);
 }
+
+/// Bytes of columns that the scan of `sql` reads, and its rows.
+async fn read(context: &SessionContext, sql: &str) -> (usize, String) {
+    let plan = context.sql(sql).await.unwrap();
+    let plan = plan.create_physical_plan().await.unwrap();
+    let rows = collect(Arc::clone(&plan), context.task_ctx()).await;
+    let mut scan = plan;
+    while let Some(below) = scan.children().first().map(|below| Arc::clone(below)) {
+        scan = below;
+    }
+    let bytes = scan.metrics().unwrap().sum_by_name("bytes_scanned");
+    let rows = pretty_format_batches(&rows.unwrap()).unwrap();
+    (bytes.unwrap().as_usize(), rows.to_string())
+}
+
+#[tokio::test]
+async fn a_text_that_all_rows_of_a_sorted_file_have_is_not_read() {
+    const SQL: &str = "SELECT account_id, count(*) FROM events GROUP BY account_id";
+    let lake = three_days().await;
+    let (bytes, rows) = read(&context(&lake.lake).await, SQL).await;
+    assert!(bytes > 0 && rows.contains("| account_id | 12"), "{rows}");
+    for day in [1, 2, 3] {
+        let date = chrono::NaiveDate::from_ymd_opt(2026, 5, day).unwrap();
+        let options = crate::CompactOptions::default();
+        let done = lake.lake.compact_day(date, &options, &|_| ()).await;
+        assert_eq!(done.unwrap().unwrap().rows, 4);
+    }
+    let sorted = context(&lake.lake).await;
+    assert_eq!(read(&sorted, SQL).await, (0, rows));
+    let visitors = "SELECT account_id, visitor_id FROM events";
+    assert!(read(&sorted, visitors).await.0 > 0);
+}
+
+#[tokio::test]
+async fn equal_bounds_of_another_writer_may_be_cut_off() {
+    let lake = TestLake::new().await;
+    let mut files = event_files(&lake.lake, &[row(0, 0)], "b1");
+    let whole = r#""account_id":"account_id""#;
+    assert_eq!(files[0].stats.matches(whole).count(), 2);
+    files[0].stats = files[0].stats.replace(whole, r#""account_id":"acc""#);
+    let commit = Commit {
+        files,
+        advances: vec![advance(0, 0..1)],
+        batch_id: "b1".to_owned(),
+        ledger: Vec::new(),
+    };
+    lake.lake.events().commit(commit).await.unwrap();
+    let context = context(&lake.lake).await;
+    let (_, rows) = read(&context, "SELECT account_id FROM events").await;
+    assert!(rows.contains("| account_id |\n+--"), "{rows}");
+}
+
+#[tokio::test]
+async fn a_footer_is_read_once() {
+    let lake = three_days().await;
+    let context = context(&lake.lake).await;
+    const SQL: &str = "SELECT sum(kafka_offset) FROM events";
+    assert_eq!(number(&context, SQL).await, 66);
+    for entry in std::fs::read_dir(lake.path("events")).unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.to_string_lossy().contains("event_date") {
+            for file in std::fs::read_dir(folder).unwrap() {
+                let file = file.unwrap().path();
+                let mut bytes = std::fs::read(&file).unwrap();
+                let end = bytes.len();
+                bytes[end - 8..].fill(0);
+                std::fs::write(&file, bytes).unwrap();
+            }
+        }
+    }
+    assert_eq!(number(&context, SQL).await, 66);
+    let other = SessionContext::new();
+    let events = lake.lake.events_provider().await.unwrap();
+    other.register_table("events", events).unwrap();
+    let failed = other.sql(SQL).await.unwrap().collect().await;
+    assert!(failed.is_err());
+}

@@ -12,6 +12,7 @@ use datafusion::common::{Result, exec_datafusion_err};
 
 use super::spill::Bytes;
 use super::table::Table;
+use crate::exec::keys::as_view;
 
 /// How the keys of a `GROUP BY` become bytes.
 #[derive(Debug)]
@@ -58,7 +59,10 @@ impl Codec {
                 Self::Binary(one.clone())
             }
             _ => {
-                let fields = types.iter().cloned().map(SortField::new).collect();
+                let fields = types
+                    .iter()
+                    .map(|key| SortField::new(as_view(key)))
+                    .collect();
                 Self::Rows(RowConverter::new(fields)?, types)
             }
         })
@@ -87,8 +91,11 @@ impl Codec {
                         .cloned(),
                 }
             }
-            (Self::Rows(converter, _), columns) => {
-                Encoded::Rows(converter.convert_columns(columns)?)
+            (Self::Rows(converter, types), columns) => {
+                let columns = columns.iter().zip(types);
+                let columns = columns.map(|(column, key)| Ok(cast(column, &as_view(key))?));
+                let columns = columns.collect::<Result<Vec<_>>>()?;
+                Encoded::Rows(converter.convert_columns(&columns)?)
             }
             _ => return Err(exec_datafusion_err!("a funnel by one key has several")),
         })

@@ -14,6 +14,7 @@ use datafusion::physical_plan::metrics::BaselineMetrics;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::MergedFunnelExec;
+use super::code::{Code, is_before};
 use super::order::Order;
 use super::piece::{Piece, Read, read};
 use super::tournament::Tournament;
@@ -42,23 +43,17 @@ impl Cursor {
     }
 }
 
-/// The key whose rows come at the moment.
-#[derive(Default)]
-struct Open {
-    is_any: bool,
-    prefix: u64,
-    key: Vec<u8>,
-}
-
 pub(super) struct Merge {
     parts: FunnelParts,
     schema: SchemaRef,
     order: Arc<Order>,
     cursors: Vec<Cursor>,
-    /// The first bytes of the key at which each stream is; the greatest number for one that has ended.
-    prefixes: Vec<u64>,
+    /// How the key at which each stream is differs from the one that it was compared with last: for the stream that is
+    /// next that is the open key.
+    codes: Vec<Code>,
     tournament: Option<Tournament>,
-    open: Open,
+    /// Is there a key whose rows come at the moment?
+    is_open: bool,
     /// By call.
     histories: Vec<Histories>,
     /// Keys of the histories, if they are asked for, and how many there are.
@@ -98,10 +93,10 @@ impl Merge {
             parts: node.parts.clone(),
             schema: node.schema(),
             order,
-            prefixes: vec![u64::MAX; cursors.len()],
+            codes: vec![Code::ENDED; cursors.len()],
             cursors,
             tournament: None,
-            open: Open::default(),
+            is_open: false,
             histories: calls.map(Histories::new).collect(),
             keys: BinaryBuilder::new(),
             count: 0,
@@ -119,8 +114,8 @@ impl Merge {
             for stream in 0..self.cursors.len() {
                 self.fetch(stream).await?;
             }
-            let (prefixes, cursors) = (&self.prefixes, &self.cursors);
-            let before = |a, b| is_before(prefixes, cursors, a, b);
+            let (codes, cursors) = (&mut self.codes, &self.cursors);
+            let before = |a, b| is_before(codes, |stream| cursors[stream].key(), (a, b));
             self.tournament = Some(Tournament::new(cursors.len(), before));
         }
         loop {
@@ -145,9 +140,7 @@ impl Merge {
 
     /// Is this stream at the key that is open?
     fn goes_on(&self, stream: usize) -> bool {
-        self.open.is_any
-            && self.open.prefix == self.prefixes[stream]
-            && self.cursors[stream].key() == Some(&self.open.key)
+        self.is_open && self.codes[stream] == Code::SAME
     }
 
     fn is_full(&self) -> bool {
@@ -157,13 +150,10 @@ impl Merge {
 
     /// The key at which `stream` is becomes the open one.
     fn begin(&mut self, stream: usize) {
-        self.open.is_any = true;
-        self.open.prefix = self.prefixes[stream];
-        self.open.key.clear();
-        let key = self.cursors[stream].key().unwrap_or_default();
-        self.open.key.extend_from_slice(key);
+        self.is_open = true;
         if self.parts.keys {
-            self.keys.append_value(key);
+            let key = self.cursors[stream].key();
+            self.keys.append_value(key.unwrap_or_default());
         }
         self.count += 1;
         self.histories.iter_mut().for_each(Histories::begin);
@@ -180,13 +170,13 @@ impl Merge {
         }
         cursor.run += 1;
         if cursor.run < piece.runs() {
-            self.prefixes[stream] = piece.prefix(cursor.run);
+            self.codes[stream] = piece.code(cursor.run);
         } else {
             self.fetch(stream).await?;
         }
-        let (prefixes, cursors) = (&self.prefixes, &self.cursors);
+        let (codes, cursors) = (&mut self.codes, &self.cursors);
         if let Some(tournament) = &mut self.tournament {
-            tournament.replay(|a, b| is_before(prefixes, cursors, a, b));
+            tournament.replay(|a, b| is_before(codes, |stream| cursors[stream].key(), (a, b)));
         }
         Ok(())
     }
@@ -200,8 +190,8 @@ impl Merge {
         let failed = || exec_datafusion_err!("a reader of a funnel ended before its stream");
         cursor.piece = piece.ok_or_else(failed)??;
         cursor.run = 0;
-        let prefix = cursor.piece.as_ref().map(|piece| piece.prefix(0));
-        self.prefixes[stream] = prefix.unwrap_or(u64::MAX);
+        let code = cursor.piece.as_ref().map(|piece| piece.code(0));
+        self.codes[stream] = code.unwrap_or(Code::ENDED);
         self.pieces_bytes += cursor.size();
         let histories: usize = self.histories.iter().map(Histories::size).sum();
         // Beside each piece at hand lies the one that was read ahead.
@@ -210,7 +200,7 @@ impl Merge {
 
     /// The answers of all histories, which have ended; none if there are none.
     fn answers(&mut self) -> Result<Option<RecordBatch>> {
-        self.open.is_any = false;
+        self.is_open = false;
         if self.count == 0 {
             self.memory.free();
             return Ok(None);
@@ -228,16 +218,5 @@ impl Merge {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.metrics.record_output(batch.num_rows());
         Ok(Some(batch))
-    }
-}
-
-/// Is stream `a` at a lesser key than `b`, or at the same and the earlier of the two?
-fn is_before(prefixes: &[u64], cursors: &[Cursor], a: usize, b: usize) -> bool {
-    if prefixes[a] != prefixes[b] {
-        return prefixes[a] < prefixes[b];
-    }
-    match (cursors[a].key(), cursors[b].key()) {
-        (Some(left), Some(right)) => (left, a) < (right, b),
-        (left, right) => left.is_some() && right.is_none(),
     }
 }

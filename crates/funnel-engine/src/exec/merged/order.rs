@@ -7,6 +7,7 @@ use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::LexOrdering;
 
 use crate::exec::FunnelParts;
+use crate::exec::keys::as_view;
 
 /// The order of the keys.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Order {
             let Some(key) = parts.group.iter().position(|(expr, _)| expr.eq(&by.expr)) else {
                 return internal_err!("a funnel is sorted by what is no key of it");
             };
-            let data_type = parts.schema.field(key).data_type().clone();
+            let data_type = as_view(parts.schema.field(key).data_type());
             fields.push(SortField::new_with_options(data_type, by.options));
             keys.push(key);
         }
@@ -39,8 +40,8 @@ impl Order {
     /// The bytes of each row of the group keys.
     pub(super) fn encode(&self, keys: &[ArrayRef]) -> Result<Rows> {
         let columns = self.keys.iter().map(|key| {
-            let data_type = self.parts.schema.field(*key).data_type();
-            Ok(cast(&keys[*key], data_type)?)
+            let data_type = as_view(self.parts.schema.field(*key).data_type());
+            Ok(cast(&keys[*key], &data_type)?)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(self.converter.convert_columns(&columns)?)

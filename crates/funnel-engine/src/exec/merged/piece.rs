@@ -10,6 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
+use super::code::Code;
 use super::order::Order;
 use crate::exec::keys::starts;
 use crate::exec::{FunnelParts, runs};
@@ -20,8 +21,8 @@ use crate::udaf::Piece as Rowed;
 pub(super) struct Piece {
     /// Of each run.
     keys: Rows,
-    /// The first bytes of each key, as a number: most comparisons need no more.
-    prefixes: Vec<u64>,
+    /// How each key differs from the one before it in the stream.
+    codes: Vec<Code>,
     /// The rows of each call, by run.
     pub(super) calls: Vec<Rowed>,
 }
@@ -30,7 +31,13 @@ pub(super) struct Piece {
 pub(super) type Read = Result<Option<Piece>>;
 
 impl Piece {
-    fn of(batch: &RecordBatch, parts: &FunnelParts, order: &Order) -> Result<Self> {
+    /// `before`: the last key of the piece before, which becomes that of this one.
+    fn of(
+        batch: &RecordBatch,
+        parts: &FunnelParts,
+        order: &Order,
+        before: &mut Option<Vec<u8>>,
+    ) -> Result<Self> {
         let columns = runs::keys(&parts.group, batch)?;
         let mut offsets = starts(&columns)?;
         let first = offsets.iter().map(|row| *row as u32); // A batch has fewer than 2^32 rows.
@@ -42,7 +49,7 @@ impl Piece {
         let calls = parts.calls.iter();
         let calls = calls.map(|call| Ok(call.read(batch)?.into_piece(&offsets)));
         Ok(Self {
-            prefixes: keys.iter().map(|key| prefix(key.data())).collect(),
+            codes: codes(&keys, before),
             keys,
             calls: calls.collect::<Result<_>>()?,
         })
@@ -50,31 +57,36 @@ impl Piece {
 
     /// How many runs there are.
     pub(super) fn runs(&self) -> usize {
-        self.prefixes.len()
+        self.codes.len()
     }
 
     pub(super) fn key(&self, run: usize) -> &[u8] {
         self.keys.row(run).data()
     }
 
-    pub(super) fn prefix(&self, run: usize) -> u64 {
-        self.prefixes[run]
+    pub(super) fn code(&self, run: usize) -> Code {
+        self.codes[run]
     }
 
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
         let rows: usize = self.calls.iter().map(Rowed::size).sum();
-        self.keys.size() + self.prefixes.capacity() * size_of::<u64>() + rows
+        self.keys.size() + self.codes.capacity() * size_of::<Code>() + rows
     }
 }
 
-/// The first eight bytes, as a number that compares as they do; what is missing counts as zeros.
-fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; size_of::<u64>()];
-    for (byte, of) in bytes.iter_mut().zip(key) {
-        *byte = *of;
+/// How each key differs from the one before it.
+fn codes(keys: &Rows, before: &mut Option<Vec<u8>>) -> Vec<Code> {
+    let mut codes = Vec::with_capacity(keys.num_rows());
+    let mut last = before.as_deref();
+    for key in keys {
+        let key = key.data();
+        codes.push(last.map_or_else(|| Code::first(key), |last| Code::after(last, key)));
+        last = Some(key);
     }
-    u64::from_be_bytes(bytes)
+    let last = last.map(<[u8]>::to_vec);
+    *before = last;
+    codes
 }
 
 /// Reads a stream to its end, or until nobody listens.
@@ -84,10 +96,11 @@ pub(super) async fn read(
     order: Arc<Order>,
     to: Sender<Read>,
 ) {
+    let mut before = None;
     while let Some(batch) = input.next().await {
         let piece = match batch {
             Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => Piece::of(&batch, &parts, &order).map(Some),
+            Ok(batch) => Piece::of(&batch, &parts, &order, &mut before).map(Some),
             Err(error) => Err(error),
         };
         let is_last = piece.is_err();

@@ -13,12 +13,12 @@ const EMPTY: usize = usize::MAX;
 
 impl Tournament {
     /// `less` says of two streams whether the first is before the second; never of equal ones.
-    pub(super) fn new(streams: usize, less: impl Fn(usize, usize) -> bool) -> Self {
+    pub(super) fn new(streams: usize, mut less: impl FnMut(usize, usize) -> bool) -> Self {
         let mut tournament = Self {
             nodes: vec![EMPTY; streams],
         };
         for stream in 0..streams {
-            tournament.play(stream, &less);
+            tournament.play(stream, &mut less);
         }
         tournament
     }
@@ -29,13 +29,13 @@ impl Tournament {
     }
 
     /// The winner has moved on.
-    pub(super) fn replay(&mut self, less: impl Fn(usize, usize) -> bool) {
+    pub(super) fn replay(&mut self, mut less: impl FnMut(usize, usize) -> bool) {
         if let Some(winner) = self.winner() {
-            self.play(winner, &less);
+            self.play(winner, &mut less);
         }
     }
 
-    fn play(&mut self, mut stream: usize, less: &impl Fn(usize, usize) -> bool) {
+    fn play(&mut self, mut stream: usize, less: &mut impl FnMut(usize, usize) -> bool) {
         let mut node = (self.nodes.len() + stream) / 2;
         while node > 0 {
             let other = self.nodes[node];
