@@ -16,7 +16,7 @@ export const MODES = {
 const REASONS = {
   never_seen: "next step never happened", never_entered: "never entered",
   only_before_entry: "happened only before the first step", only_before_previous: "happened only before the previous step",
-  after_window: "too late for the window", window_open: "window not over yet",
+  after_window: "too late for the window", after_gap: "too long after the step before", window_open: "window not over yet",
   only_candidate_used: "its only event serves an earlier step", not_strictly_later: "same instant as the step before",
   excluded_by: "an excluded event ended it", interrupted: "another event came between",
   held_differs: "other values of the held fields", several_rules: "several rules at once", own_rule: "a rule of the mode",

@@ -307,6 +307,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_gap_is_the_reason_where_longer_ones_would_help(
+        (spec, rows) in histories(&["ordered", "ordered,increase"], 7)
+    ) {
+        let rows = sorted(rows);
+        let plain = Options { exclusions: Vec::new(), optional: 0, ..spec.options().clone() };
+        let spec = spec.with_options(plain).unwrap();
+        let level = |by: u64| {
+            let longer = spec.options().max_gap.iter().map(|gap| gap.map(|gap| gap + by));
+            let longer = Options { max_gap: longer.collect(), ..spec.options().clone() };
+            reference::level(&spec.clone().with_options(longer).unwrap(), &rows)
+        };
+        match classify::reason(&spec, &rows, None) {
+            Some(Reason::AfterGap { step, by }) => {
+                prop_assert!(step == level(0) && level(by) > step && level(by - 1) == step);
+            }
+            // Where no row satisfies the step, that is said first.
+            Some(Reason::NeverSeen { .. } | Reason::NeverEntered) | None => {}
+            other => prop_assert_eq!(level(100), level(0), "{:?}", other),
+        }
+    }
+}
+
 const A: u64 = 1;
 const B: u64 = 2;
 const C: u64 = 4;

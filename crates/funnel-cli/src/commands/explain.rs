@@ -67,8 +67,11 @@ async fn explain_row_key(context: &Context, args: &ExplainArgs) -> Result<(Strin
             "--file defines the funnel: name the key alone",
         ));
     };
-    let funnel = question::table_funnel(&args.question)?;
+    let mut funnel = question::table_funnel(&args.question)?;
     let session = question::table_session(context, &args.question, &funnel).await?;
+    if args.question.table.is_empty() {
+        question::of_one_account(&session, &args.question, &mut funnel).await?;
+    }
     let answer = explain_key(&session, &funnel, key).await?;
     Ok((funnel.name, answer))
 }

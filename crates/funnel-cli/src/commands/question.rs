@@ -6,13 +6,15 @@ use chrono::NaiveDate;
 use funnel_query::funnel::{
     Attribution, DateBasis, FunnelDefinition, Instant, Span, TableFunnel, Window,
 };
-use funnel_query::report::ReportRequest;
+use funnel_query::report::{ReportRequest, choose_account};
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 
 use super::context::{Context, open_lake, query_options};
 use crate::args::QuestionArgs;
 use crate::error::{CliError, Result};
 use crate::settings::Settings;
+
+const ACCOUNT: &str = "account_id";
 
 /// The question about a lake; `name` is that of a funnel.
 pub(super) fn request(
@@ -177,7 +179,6 @@ async fn lake_session(
     let of_lakes = [
         ("--from", args.from.is_some()),
         ("--to", args.to.is_some()),
-        ("--account", args.account.is_some()),
         ("--unit", args.unit.is_some()),
         ("--date-basis", args.date_basis != DateBasis::SessionStart),
         (
@@ -191,6 +192,27 @@ async fn lake_session(
         return Err(CliError::usage(message).hint(hint));
     }
     Ok(session)
+}
+
+/// The rows of one account of the lake: that of `--account`, unless `where` says which.
+pub(super) async fn of_one_account(
+    session: &QuerySession,
+    args: &QuestionArgs,
+    funnel: &mut TableFunnel,
+) -> Result<()> {
+    let condition = funnel.where_sql.as_deref().unwrap_or_default();
+    let provider = session.ctx().table_provider(&funnel.source.table).await;
+    let has_accounts = provider.is_ok_and(|table| table.schema().index_of(ACCOUNT).is_ok());
+    if !has_accounts || args.account.is_none() && condition.contains(ACCOUNT) {
+        return Ok(());
+    }
+    let account = choose_account(session, args.account.as_deref()).await?;
+    let own = format!("{ACCOUNT} = '{}'", account.replace('\'', "''"));
+    funnel.where_sql = Some(match condition {
+        "" => own,
+        condition => format!("({condition}) AND {own}"),
+    });
+    Ok(())
 }
 
 /// Says how many rows a funnel over a table could not place.

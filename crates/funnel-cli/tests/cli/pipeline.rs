@@ -364,11 +364,15 @@ fn a_definition_with_a_source_reads_the_tables_of_the_lake() {
         std::fs::write(world.dir.path().join("own.toml"), text).unwrap();
     };
     write("events_enriched");
-    let steps = world.json("report --file own.toml");
+    let (_, err) = world.run("report --file own.toml", 2);
+    assert!(err.contains("--account"), "{err}");
+    let account = world.accounts()[0];
+    let steps = world.json(&format!("report --file own.toml --account {account}"));
     let sql = "SELECT count(*) FILTER (WHERE level > 0) AS shown, count(*) FILTER (WHERE level > 1) AS clicked FROM (
           SELECT window_funnel(INTERVAL '1 hour', 'next,relevant=steps', event_time,
             event_type = 'engagement_impression', event_type = 'engagement_click') AS level
-          FROM events_enriched WHERE NOT is_duplicate AND visitor_key IS NOT NULL GROUP BY visitor_key)";
+          FROM events_enriched WHERE NOT is_duplicate AND visitor_key IS NOT NULL AND account_id = 'ACCOUNT' GROUP BY visitor_key)";
+    let sql = &sql.replace("ACCOUNT", account);
     let mut command = funnel(world.dir.path());
     let (out, _) = run(command.args(["sql", "--format", "json", "-c", sql]), 0);
     let counted: Vec<Value> = serde_json::from_str(&out).unwrap();

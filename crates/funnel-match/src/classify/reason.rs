@@ -32,6 +32,14 @@ pub enum Reason {
         /// In the unit of the rows' times.
         by: u64,
     },
+    /// Gaps between steps that were all longer by `by`, and by nothing less, would let the history go
+    /// further.
+    AfterGap {
+        /// The step.
+        step: usize,
+        /// In the unit of the rows' times.
+        by: u64,
+    },
     /// Rows at or after `as_of` could still reach the step.
     WindowOpen {
         /// The step.
@@ -97,6 +105,7 @@ impl Reason {
             Reason::OnlyBeforeEntry { .. } => "only_before_entry",
             Reason::OnlyBeforePrevious { .. } => "only_before_previous",
             Reason::AfterWindow { .. } => "after_window",
+            Reason::AfterGap { .. } => "after_gap",
             Reason::WindowOpen { .. } => "window_open",
             Reason::OnlyCandidateUsed { .. } => "only_candidate_used",
             Reason::NotStrictlyLater { .. } => "not_strictly_later",
@@ -117,6 +126,7 @@ impl Reason {
             | Reason::OnlyBeforeEntry { step }
             | Reason::OnlyBeforePrevious { step }
             | Reason::AfterWindow { step, .. }
+            | Reason::AfterGap { step, .. }
             | Reason::WindowOpen { step, .. }
             | Reason::OnlyCandidateUsed { step }
             | Reason::NotStrictlyLater { step }
@@ -166,6 +176,7 @@ impl Reason {
             | Reason::OnlyBeforeEntry { step }
             | Reason::OnlyBeforePrevious { step }
             | Reason::AfterWindow { step, .. }
+            | Reason::AfterGap { step, .. }
             | Reason::WindowOpen { step, .. }
             | Reason::OnlyCandidateUsed { step }
             | Reason::NotStrictlyLater { step }
@@ -254,6 +265,9 @@ impl Question<'_> {
                 _ => Reason::NeverSeen { step },
             };
         }
+        if let Some(by) = self.beyond_gaps() {
+            return Reason::AfterGap { step, by };
+        }
         if !is_explained(self.spec) {
             return self.by_ordered();
         }
@@ -330,6 +344,38 @@ impl Question<'_> {
             (Some(entry), Some(last)) if last.time < entry.time => Reason::OnlyBeforeEntry { step },
             _ => Reason::OnlyBeforePrevious { step },
         }
+    }
+
+    /// How much longer all gaps must be at least for the history to go further; `None` if no length
+    /// is enough.
+    fn beyond_gaps(&self) -> Option<u64> {
+        let options = self.spec.options();
+        if !options.max_gap.iter().any(Option::is_some) {
+            return None;
+        }
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        let reached = |by: u64| {
+            let longer = |gap: &Option<u64>| gap.map(|gap| gap.saturating_add(by));
+            let options = Options {
+                max_gap: options.max_gap.iter().map(longer).collect(),
+                ..options.clone()
+            };
+            let spec = self.spec.clone().with_options(options).ok()?;
+            Some(Matcher::new(spec).reached(self.rows).count_ones())
+        };
+        let now = reached(0)?;
+        let (mut low, mut high) = (0, last.time.abs_diff(first.time));
+        if high == 0 || reached(high)? == now {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match reached(middle)? == now {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        Some(high)
     }
 
     /// How much wider the window must be at least for the history to go further; `None` if no

@@ -317,7 +317,8 @@ proptest! {
                 prop_assert!(ties.level(&rows) > level && spec.mode() == Mode::OrderedIncrease);
             }
             Reason::ExcludedBy { .. } => prop_assert!(false, "nothing is excluded"),
-            Reason::Interrupted { .. }
+            Reason::AfterGap { .. }
+            | Reason::Interrupted { .. }
             | Reason::HeldDiffers { .. }
             | Reason::OwnRule { .. }
             | Reason::NotExplained { .. } => {

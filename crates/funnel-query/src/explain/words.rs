@@ -110,6 +110,16 @@ pub(super) fn of_reason(words: &Words<'_>, reason: Reason) -> (String, String) {
             ),
             format!("a window longer by {} would count it", distance(words, by)),
         ),
+        Reason::AfterGap { by, .. } => (
+            format!(
+                "{missing} happened {} after the longest time since the step before was over",
+                distance(words, by)
+            ),
+            format!(
+                "a `max_gap` longer by {} would count it",
+                distance(words, by)
+            ),
+        ),
         Reason::WindowOpen { until, .. } => {
             let until = words.clock.time(until).map_or_else(
                 || until.to_string(),
@@ -152,11 +162,21 @@ fn of_rules(words: &Words<'_>, reason: Reason) -> (String, String) {
             ),
         ),
         Reason::ExcludedBy { row, .. } => (
-            match row {
-                Some(row) => format!("row {}, which is excluded, came before {missing}", row + 1),
-                None => format!("an excluded row came before {missing}"),
+            match (row, reason.step()) {
+                (Some(row), 0) => format!(
+                    "row {}, which is excluded, takes the key out of the funnel",
+                    row + 1
+                ),
+                (None, 0) => "an excluded row takes the key out of the funnel".to_owned(),
+                (Some(row), _) => {
+                    format!("row {}, which is excluded, came before {missing}", row + 1)
+                }
+                (None, _) => format!("an excluded row came before {missing}"),
             },
-            needed("without an excluded row before it"),
+            match reason.step() {
+                0 => "a beginning without an excluded row behind it".to_owned(),
+                _ => needed("without an excluded row before it"),
+            },
         ),
         Reason::HeldDiffers { .. } => (
             format!("{missing} happened only with other held values"),
@@ -167,10 +187,13 @@ fn of_rules(words: &Words<'_>, reason: Reason) -> (String, String) {
                 "rows satisfy {missing}, and a rule of mode {}, or an option, keeps them from counting",
                 words.mode
             ),
-            format!(
-                "{}; mode ordered would count it",
-                needed("by the rules of that mode")
-            ),
+            match words.mode.as_str() {
+                "ordered" => needed("as the options of the funnel ask for"),
+                _ => format!(
+                    "{}; mode ordered would count it",
+                    needed("by the rules of that mode")
+                ),
+            },
         ),
         Reason::NotExplained { .. } => (
             format!(

@@ -202,7 +202,15 @@ impl Columns {
         self.numbers(&format!("{name}_high"), rows, |row| Some(of(row)?.high));
     }
 
-    pub(super) fn finish(self) -> Result<RecordBatch, ArrowError> {
+    /// A column of the user's that has the name of one of ours is called `by_…`.
+    pub(super) fn finish(mut self) -> Result<RecordBatch, ArrowError> {
+        for at in 0..self.fields.len() {
+            let (field, later) = (&self.fields[at], &self.fields[at + 1..]);
+            if later.iter().any(|other| other.name() == field.name()) {
+                let name = format!("by_{}", field.name());
+                self.fields[at] = field.clone().with_name(name);
+            }
+        }
         RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
     }
 }

@@ -7,7 +7,7 @@ use super::super::question;
 use crate::args::ReportArgs;
 use crate::error::{CliError, Result};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
     let output = Output::new(&args.output)?;
@@ -26,6 +26,14 @@ pub(super) async fn run(context: &Context, args: &ReportArgs) -> Result<Exit> {
         funnel.breakdown.by.clone_from(&args.by);
     }
     let session = question::table_session(context, &args.question, &funnel).await?;
+    if args.question.table.is_empty() {
+        question::of_one_account(&session, &args.question, &mut funnel).await?;
+        let complete = session.complete_until().await?;
+        note(&format!(
+            "complete to {}",
+            complete.format("%Y-%m-%d %H:%M:%S UTC")
+        ));
+    }
     let answer = table_report(&session, &funnel, args.per_key).await?;
     question::note_unplaced(answer.unplaced);
     let rows = answer.keys.unwrap_or(answer.rows);

@@ -222,6 +222,7 @@ struct Raw {
 enum Scalar {
     Number(i64),
     Text(String),
+    Time(toml::value::Datetime),
 }
 
 impl Scalar {
@@ -229,6 +230,7 @@ impl Scalar {
         match self {
             Self::Number(number) => number.to_string(),
             Self::Text(text) => text.clone(),
+            Self::Time(time) => time.to_string(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Utc};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result as PlanResult;
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions_window::expr_fn::row_number;
@@ -240,13 +241,30 @@ impl Parser<'_> {
     }
 
     fn expression(&self, key: &str, sql: &str) -> Result<Expr> {
-        self.rows.parse_sql_expr(sql).map_err(|source| {
-            let (name, table) = (&self.funnel.name, &self.funnel.source.table);
+        let (name, table) = (&self.funnel.name, &self.funnel.source.table);
+        let found = self.rows.parse_sql_expr(sql).map_err(|source| {
             QueryError::usage(format!(
                 "`{key}` of funnel `{name}` is not an expression over table `{table}`: {sql}"
             ))
             .with_source(source)
-        })
+        })?;
+        let of_several_rows = |part: &Expr| {
+            Ok(matches!(
+                part,
+                Expr::AggregateFunction(_)
+                    | Expr::WindowFunction(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::ScalarSubquery(_)
+            ))
+        };
+        if found.exists(of_several_rows).unwrap_or(true) {
+            return Err(QueryError::usage(format!(
+                "`{key}` of funnel `{name}` must be about one row of table `{table}`, without \
+                 aggregates, windows and queries, found {sql}"
+            )));
+        }
+        Ok(found)
     }
 
     fn data_type(&self, key: &str, sql: &str) -> Result<(Expr, DataType)> {

@@ -101,8 +101,11 @@ async fn periods_in_which_nobody_began_are_rows_of_the_trend() {
     assert_eq!(none, []);
 }
 
+/// Units by level, state and reason.
+type Losses = BTreeMap<(i32, String, String), i64>;
+
 /// The trend and the losses of units, counted by hand.
-fn counted(units: &RecordBatch, zone: Tz) -> (Vec<Period>, BTreeMap<(i32, String, String), i64>) {
+fn counted(units: &RecordBatch, zone: Tz) -> (Vec<Period>, Losses) {
     let column = |name: &str| units.column_by_name(name).unwrap();
     let (mut days, mut losses) = (BTreeMap::<NaiveDate, [u32; 3]>::new(), BTreeMap::new());
     for unit in 0..units.num_rows() {
@@ -143,6 +146,24 @@ fn counted(units: &RecordBatch, zone: Tz) -> (Vec<Period>, BTreeMap<(i32, String
     (days.collect(), losses)
 }
 
+/// Rows of the statement about losses.
+fn losses_of(rows: &RecordBatch) -> Losses {
+    let column = |name: &str| rows.column_by_name(name).unwrap();
+    let text = |name: &str, row: usize| {
+        let texts = column(name).as_string::<i32>();
+        match texts.is_valid(row) {
+            true => texts.value(row).to_owned(),
+            false => String::new(),
+        }
+    };
+    let rows = (0..rows.num_rows()).map(|row| {
+        let level = column("level").as_primitive::<Int32Type>().value(row);
+        let keys = column("keys").as_primitive::<Int64Type>().value(row);
+        ((level, text("state", row), text("reason", row)), keys)
+    });
+    rows.collect()
+}
+
 #[tokio::test]
 async fn each_statement_gives_what_the_report_does() {
     let options = Options {
@@ -173,21 +194,7 @@ async fn each_statement_gives_what_the_report_does() {
         assert_eq!(periods(&session, &request, Every::Day).await, days);
 
         let found = answer(&session, &request, &Subject::Losses).await.unwrap();
-        let column = |name: &str| found.column_by_name(name).unwrap();
-        let text = |name: &str, row: usize| {
-            let texts = column(name).as_string::<i32>();
-            texts
-                .is_valid(row)
-                .then(|| texts.value(row))
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let found = (0..found.num_rows()).map(|row| {
-            let level = column("level").as_primitive::<Int32Type>().value(row);
-            let keys = column("keys").as_primitive::<Int64Type>().value(row);
-            ((level, text("state", row), text("reason", row)), keys)
-        });
-        assert_eq!(found.collect::<BTreeMap<_, _>>(), losses);
+        assert_eq!(losses_of(&found), losses);
 
         let all = Subject::Units {
             level: None,
