@@ -18,6 +18,7 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DFSchema, DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -37,7 +38,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::ledger::to_batch;
 use crate::log::delta_failed;
-use crate::storage::Location;
+use crate::storage::{Location, StorageOptions};
 use crate::table::{DeltaLog, FileEntry, Snapshot};
 
 /// One version of a Delta table for DataFusion. A newer version is a new provider.
@@ -62,8 +63,16 @@ struct ScanFile {
 }
 
 /// The newest version of the Delta table at a local path or `file://` URL.
-pub async fn table_provider(url: &str) -> Result<Arc<dyn TableProvider>> {
-    let location = Location::parse(url)?;
+pub async fn table_provider(place: &str) -> Result<Arc<dyn TableProvider>> {
+    open_table(place, &StorageOptions::default()).await
+}
+
+/// The newest version of the Delta table at a local path, a `file://` or an `s3://` URL.
+pub async fn open_table(place: &str, options: &StorageOptions) -> Result<Arc<dyn TableProvider>> {
+    provider_at(Location::parse(place, options)?).await
+}
+
+async fn provider_at(location: Location) -> Result<Arc<dyn TableProvider>> {
     let mut table = DeltaTable::new(location.log_store()?);
     table
         .load()
@@ -81,6 +90,11 @@ impl Lake {
     /// The newest version of `events`.
     pub async fn events_provider(&self) -> Result<Arc<dyn TableProvider>> {
         self.events().provider().await
+    }
+
+    /// The newest version of the table in the folder `name`.
+    pub async fn table_provider(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        provider_at(self.location().child(name)?).await
     }
 
     /// The newest version of `rejects`.
@@ -269,6 +283,11 @@ impl TableProvider for DeltaTableProvider {
             ..TableParquetOptions::default()
         };
         let mut source = ParquetSource::new(table_schema).with_table_parquet_options(options);
+        if let Some(remote) = self.location.remote() {
+            let store = Arc::clone(self.location.root_store());
+            let cached = CachedParquetFileReaderFactory::new(store, Arc::clone(remote.footers()));
+            source = source.with_parquet_file_reader_factory(Arc::new(cached));
+        }
         let inside: Vec<Expr> = filters
             .iter()
             .filter(|filter| !self.only_partition_columns(filter) && !filter.is_volatile())
