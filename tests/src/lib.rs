@@ -48,6 +48,7 @@ pub struct Lab {
     dir: TempDir,
     prefix: String,
     bootstrap: String,
+    lake: String,
     extra_config: String,
 }
 
@@ -69,12 +70,25 @@ impl Lab {
     /// # Panics
     /// When the topics cannot be created.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its parts")]
     pub fn on(bootstrap: &str, extra: &str) -> Self {
+        Self::make(bootstrap, None, extra)
+    }
+
+    /// As [`Lab::with_config`], with the lake at `url`.
+    #[must_use]
+    pub fn over(url: &str, extra: &str) -> Self {
+        Self::make(kafka().bootstrap(), Some(url), extra)
+    }
+
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its parts")]
+    fn make(bootstrap: &str, lake: Option<&str>, extra: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}.", NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = TempDir::new().expect("a temporary folder");
+        let on_disk = || dir.path().join("lake").display().to_string();
         let lab = Self {
-            dir: TempDir::new().expect("a temporary folder"),
+            lake: lake.map_or_else(on_disk, str::to_owned),
+            dir,
             prefix,
             bootstrap: bootstrap.to_owned(),
             extra_config: extra.to_owned(),
@@ -110,7 +124,7 @@ impl Lab {
         &self.bootstrap
     }
 
-    /// The lake's folder.
+    /// The lake's folder, unless it is elsewhere.
     #[must_use]
     pub fn lake(&self) -> PathBuf {
         self.dir.path().join("lake")
@@ -133,7 +147,7 @@ impl Lab {
         format!(
             "[lake]\nurl = \"{}\"\n\n[kafka]\nbrokers = \"{}\"\ngroup = \"{}funnel\"\ntopics = [{}]\n\n\
              [http]\nlisten = \"127.0.0.1:0\"\n\n{}\n",
-            self.lake().display(),
+            self.lake,
             self.bootstrap,
             self.prefix,
             topics.join(", "),

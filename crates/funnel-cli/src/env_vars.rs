@@ -14,6 +14,9 @@ pub(crate) const LOG: &str = "FUNNEL_LOG";
 /// When set and not empty, no colour is written (<https://no-color.org>).
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
+/// Prefix of the variables that say how to reach an object store, as AWS's own tools read them.
+const OBJECT_STORE_PREFIX: &str = "AWS_";
+
 const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 const HOME: &str = "HOME";
@@ -28,10 +31,22 @@ pub(crate) fn colour_allowed() -> bool {
     text(NO_COLOR).is_none()
 }
 
+fn all() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// What the environment says of the object store: name in small letters and value.
+pub(crate) fn object_store() -> Vec<(String, String)> {
+    let ours =
+        all().filter(|(name, value)| name.starts_with(OBJECT_STORE_PREFIX) && !value.is_empty());
+    ours.map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
+}
+
 /// Variables that stand for one key of the configuration: (`kafka.brokers`, variable, value).
 pub(crate) fn configuration_keys() -> Vec<(String, String, String)> {
-    let mut found: Vec<_> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    let mut found: Vec<_> = all()
         .filter_map(|(name, value)| {
             let rest = name.strip_prefix(KEY_PREFIX)?;
             let key = rest

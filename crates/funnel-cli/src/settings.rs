@@ -3,6 +3,7 @@
 
 mod file;
 mod keys;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -137,6 +138,10 @@ impl Settings {
 
     pub(crate) fn count(&self, path: &str) -> Option<i64> {
         self.values.get(path)?.value.as_integer()
+    }
+
+    fn flag(&self, path: &str) -> Option<bool> {
+        self.values.get(path)?.value.as_bool()
     }
 
     pub(crate) fn span(&self, path: &str) -> Option<Duration> {
@@ -293,9 +298,25 @@ mod tests {
             .replace("\n# tokens", "\ntokens")
             .replace("\n# funnels", "\nfunnels")
             .replace("\n# tls_", "\ntls_");
+        for name in [
+            "endpoint",
+            "region",
+            "access_key",
+            "secret_",
+            "session_",
+            "allow_",
+            "virtual_",
+        ] {
+            example = example.replace(&format!("\n# {name}"), &format!("\n{name}"));
+        }
         let found = settings(&example, vec![]).unwrap();
         for key in keys::KEYS {
-            let special = ["consumer_hash_key", "instances", "ordinal"];
+            let special = [
+                "consumer_hash_key",
+                "instances",
+                "ordinal",
+                "s3.secret_access_key",
+            ];
             if special.iter().any(|name| key.path.ends_with(name)) {
                 continue;
             }
@@ -340,7 +361,8 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         let text = "[privacy]\nconsumer_hash_key = \"hush\"\n\
-                    [kafka.options]\n\"sasl.password\" = \"hush\"\n";
+                    [kafka.options]\n\"sasl.password\" = \"hush\"\n\
+                    [lake.s3]\nsecret_access_key = \"hush\"\nsession_token = \"hush\"\n";
         let found = settings(text, vec![]).unwrap();
         assert_eq!(
             found
@@ -348,7 +370,7 @@ mod tests {
                 .iter()
                 .filter(|row| row.value == "***")
                 .count(),
-            2
+            4
         );
         assert!(found.shown().iter().all(|row| row.value != "hush"));
     }

@@ -6,7 +6,6 @@
 //! see none. The old files stay on disk for readers of older versions.
 
 mod cuts;
-mod lock;
 mod sort;
 mod totals;
 
@@ -14,7 +13,6 @@ use chrono::NaiveDate;
 use funnel_events::EVENT_DATE;
 use uuid::Uuid;
 
-pub use self::lock::RunLock;
 use crate::error::{ErrorKind, LakeError, Result};
 use crate::lake::Lake;
 use crate::swap::{Swap, Swapped};

@@ -20,6 +20,9 @@ pub enum ErrorKind {
     Corrupt,
     /// The request or the set-up is wrong; trying again does not help.
     Config,
+    /// The object store refuses us or cannot do what a lake needs (credentials, rights, bucket,
+    /// conditional writes); trying again does not help.
+    Storage,
     /// The lake was written by a newer release.
     TooNew,
     /// There is no lake, or no table, at this place.
@@ -93,6 +96,7 @@ mod tests {
             (ErrorKind::Unavailable, true),
             (ErrorKind::Corrupt, false),
             (ErrorKind::Config, false),
+            (ErrorKind::Storage, false),
             (ErrorKind::TooNew, false),
             (ErrorKind::NotFound, false),
             (ErrorKind::HaltedTableRewritten, false),

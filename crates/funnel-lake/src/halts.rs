@@ -45,7 +45,7 @@ impl Lake {
             .try_filter_map(async |meta| Ok(meta.location.filename().map(str::to_owned)))
             .try_collect()
             .await
-            .map_err(|e| LakeError::unavailable("could not list the halted partitions", e))?;
+            .map_err(|e| self.location().failed("list", FOLDER, e))?;
         let mut halts = Vec::with_capacity(names.len());
         for name in names.iter().filter(|name| name.ends_with(".json")) {
             let path = format!("{FOLDER}/{name}");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{ErrorKind, LakeError, Result};
-use crate::storage::Location;
+use crate::storage::{Location, StorageOptions};
 use crate::table::{DeltaLog, TableDefinition};
 
 /// The newest lake format that this release reads and writes.
@@ -35,19 +35,30 @@ struct Format {
 
 impl Lake {
     /// Opens the lake at a local path or `file://` URL.
-    pub async fn open(url: &str) -> Result<Self> {
-        Self::open_at(Location::parse(url)?).await
+    pub async fn open(place: &str) -> Result<Self> {
+        Self::open_with(place, &StorageOptions::default()).await
     }
 
-    /// Opens the lake at `url`, or makes it first.
-    pub async fn create_or_open(url: &str) -> Result<Self> {
-        Self::create_or_open_at(Location::parse(url)?).await
+    /// Opens the lake at a local path, a `file://` or an `s3://` URL.
+    pub async fn open_with(place: &str, options: &StorageOptions) -> Result<Self> {
+        Self::open_at(Location::parse(place, options)?).await
     }
 
-    /// [`Lake::create_or_open`] through `store`, a store over the local disk: for faults on
-    /// purpose, counters, and the like.
-    pub async fn create_or_open_with(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
-        Self::create_or_open_at(Location::with_store(url, store)?).await
+    /// [`Lake::open`], or makes the lake first.
+    pub async fn create_or_open(place: &str) -> Result<Self> {
+        Self::create_or_open_with(place, &StorageOptions::default()).await
+    }
+
+    /// [`Lake::open_with`], or makes the lake first. To be called by who is going to write: a store
+    /// that cannot keep two writers apart is found out here.
+    pub async fn create_or_open_with(place: &str, options: &StorageOptions) -> Result<Self> {
+        Self::create_or_open_at(Location::parse(place, options)?).await
+    }
+
+    /// [`Lake::create_or_open`] through `store`: one over the local disk, or in place of the one
+    /// of an `s3://` URL. For faults on purpose, counters, and the like.
+    pub async fn create_or_open_in(place: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
+        Self::create_or_open_at(Location::with_store(place, store)?).await
     }
 
     async fn open_at(location: Location) -> Result<Self> {
@@ -83,6 +94,7 @@ impl Lake {
     }
 
     async fn create_or_open_at(location: Location) -> Result<Self> {
+        location.check_conditional_writes().await?;
         // A lake that was made whole and lacks a table has lost it: an empty one in its place
         // would hide that.
         if location.exists(FORMAT_FILE).await? {

@@ -11,6 +11,7 @@
 //! | [`ledger`] | what became of every offset |
 //! | [`recovery`] | what a restarted ingestor has to know |
 //! | [`halts`] | partitions that must not go on by themselves |
+//! | [`lock`] | one run of a kind at a time |
 //! | [`marts`] | tables whose partitions are replaced as a whole |
 //! | [`mod@audit`] | proof of the accounting from the tables alone |
 //! | [`provider`] | DataFusion's view of a Delta table |
@@ -23,6 +24,7 @@ pub mod error;
 pub mod halts;
 pub mod lake;
 pub mod ledger;
+pub mod lock;
 mod log;
 pub mod marts;
 mod order;
@@ -42,13 +44,15 @@ pub mod writer;
 
 pub use audit::{AuditReport, PartitionTotals, Problem, audit};
 pub use commit::{Commit, OffsetAdvance, OffsetKey, Outcome};
-pub use compact::{CompactOptions, CompactedDay, EventDay, RunLock};
+pub use compact::{CompactOptions, CompactedDay, EventDay};
 pub use error::{ErrorKind, LakeError, Result};
 pub use halts::Halt;
 pub use lake::{FORMAT_VERSION, Lake};
 pub use ledger::{FoldSummary, LedgerEntry, LedgerKind};
+pub use lock::RunLock;
 pub use marts::Mart;
-pub use provider::{DeltaTableProvider, LakeProviders, table_provider};
+pub use provider::{DeltaTableProvider, LakeProviders, open_table, table_provider};
 pub use recovery::{Coordinate, RecentEvent};
+pub use storage::{StorageOptions, is_remote, is_store_failure, open_store};
 pub use table::{DeltaLog, FileEntry, Snapshot};
 pub use writer::{DataFile, discard_files, encode_files};

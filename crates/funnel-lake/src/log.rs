@@ -270,13 +270,11 @@ pub(crate) fn delta_failed(
     what: &str,
     source: deltalake::DeltaTableError,
 ) -> LakeError {
-    let kind = match source {
-        deltalake::DeltaTableError::NotATable(_) => ErrorKind::NotFound,
-        _ => ErrorKind::Unavailable,
-    };
-    LakeError::new(
-        kind,
-        format!("could not {what} the table at `{}`", location.url()),
-    )
-    .with_source(source)
+    let attempted = format!("could not {what} the table at `{}`", location.url());
+    match source {
+        deltalake::DeltaTableError::NotATable(_) => {
+            LakeError::new(ErrorKind::NotFound, attempted).with_source(source)
+        }
+        source => location.explained(attempted, source),
+    }
 }

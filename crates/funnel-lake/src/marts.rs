@@ -114,6 +114,11 @@ impl Mart {
         }
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.table.load().await?;
+            let is_there = |new: &DataFile| snapshot.files().iter().any(|f| f.path == new.path);
+            if !files.is_empty() && files.iter().all(is_there) {
+                // Our entry, written by a request whose answer was lost.
+                return Ok(snapshot.version());
+            }
             let old = snapshot.files().iter().filter(|file| {
                 file.partition_values.get(column).and_then(Option::as_deref) == Some(value)
             });
@@ -180,11 +185,13 @@ pub(crate) fn remove_action(file: &FileEntry) -> Action {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
 
     use arrow::array::{Date32Array, Int64Array, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
+    use crate::testing::{Fault, Faults, TestLake};
 
     fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
@@ -270,5 +277,19 @@ mod tests {
         );
         let last = if a.unwrap() > b.unwrap() { 2 } else { 3 };
         assert_eq!(counted(&one).await, [("1970-01-02".to_owned(), last)]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_whose_answer_was_lost_is_not_written_twice() {
+        let lake = TestLake::new().await;
+        let faults = Arc::new(Faults::default());
+        let through = lake.with_faults(&faults).await;
+        let mart = through.mart("daily", schema(), "date").await.unwrap();
+        faults.plan(&[Fault::SendTwice]);
+        let version = mart.replace_partition("1970-01-02", rows(1, &[1, 2])).await;
+        assert_eq!(version.unwrap(), 1);
+        assert_eq!(faults.happened.load(Ordering::SeqCst), 1);
+        assert_eq!(mart.table().load().await.unwrap().version(), 1);
+        assert_eq!(counted(&mart).await, [("1970-01-02".to_owned(), 2)]);
     }
 }

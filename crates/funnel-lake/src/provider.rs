@@ -38,7 +38,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::ledger::to_batch;
 use crate::log::delta_failed;
-use crate::storage::Location;
+use crate::storage::{Location, StorageOptions};
 use crate::table::{DeltaLog, FileEntry, Snapshot};
 
 /// One version of a Delta table for DataFusion. A newer version is a new provider.
@@ -63,8 +63,16 @@ struct ScanFile {
 }
 
 /// The newest version of the Delta table at a local path or `file://` URL.
-pub async fn table_provider(url: &str) -> Result<Arc<dyn TableProvider>> {
-    let location = Location::parse(url)?;
+pub async fn table_provider(place: &str) -> Result<Arc<dyn TableProvider>> {
+    open_table(place, &StorageOptions::default()).await
+}
+
+/// The newest version of the Delta table at a local path, a `file://` or an `s3://` URL.
+pub async fn open_table(place: &str, options: &StorageOptions) -> Result<Arc<dyn TableProvider>> {
+    provider_at(Location::parse(place, options)?).await
+}
+
+async fn provider_at(location: Location) -> Result<Arc<dyn TableProvider>> {
     let mut table = DeltaTable::new(location.log_store()?);
     table
         .load()
@@ -82,6 +90,11 @@ impl Lake {
     /// The newest version of `events`.
     pub async fn events_provider(&self) -> Result<Arc<dyn TableProvider>> {
         self.events().provider().await
+    }
+
+    /// The newest version of the table in the folder `name`.
+    pub async fn table_provider(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        provider_at(self.location().child(name)?).await
     }
 
     /// The newest version of `rejects`.
@@ -272,10 +285,16 @@ impl TableProvider for DeltaTableProvider {
         let url = self.store_url(state)?;
         let runtime = state.runtime_env();
         // Files do not change: a footer is parsed once for all queries.
-        let readers = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&url)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
+        let readers = match self.location.remote() {
+            Some(remote) => CachedParquetFileReaderFactory::new(
+                Arc::clone(self.location.root_store()),
+                Arc::clone(remote.footers()),
+            ),
+            None => CachedParquetFileReaderFactory::new(
+                runtime.object_store(&url)?,
+                runtime.cache_manager.get_file_metadata_cache(),
+            ),
+        };
         let mut source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));

@@ -2,18 +2,24 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
+use futures::StreamExt;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowPredicateFn, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderBuilder, ParquetRecordBatchReaderBuilder, RowFilter,
+};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use serde::Deserialize;
 
 use crate::error::{Cause, LakeError, Result};
+use crate::storage::{Location, Remote, StoredFile, is_store_failure};
 use crate::table::{FileEntry, Snapshot};
 
 /// A range of offsets of one partition.
@@ -27,7 +33,11 @@ pub(crate) struct Place {
 /// The columns that say where a row belongs.
 const PLACE: [&str; 3] = ["topic_uuid", "kafka_partition", "kafka_offset"];
 
-/// Reads the columns `names` (all if `None`) of a file. Partition columns are not in files.
+/// Batch by batch, in order.
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// Reads the columns `names` (all if `None`) of a file. Partition columns are not in files. Like
+/// everything here it waits for the disk or the store: for threads that may block.
 pub(crate) fn read(
     snapshot: &Snapshot,
     file: &FileEntry,
@@ -37,18 +47,16 @@ pub(crate) fn read(
 }
 
 /// The same, batch by batch.
-pub(crate) fn scan(
-    snapshot: &Snapshot,
-    path: &str,
-    names: Option<&[&str]>,
-) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
-    let source = Source::open(snapshot, path)?;
-    let mut builder = source.builder()?;
-    if let Some(names) = names {
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-        builder = builder.with_projection(mask);
+pub(crate) fn scan(snapshot: &Snapshot, path: &str, names: Option<&[&str]>) -> Result<Batches> {
+    struct Columns<'a>(Option<&'a [&'a str]>);
+    impl Narrow for Columns<'_> {
+        fn narrow<T>(self, builder: ArrowReaderBuilder<T>) -> ArrowReaderBuilder<T> {
+            let Some(names) = self.0 else { return builder };
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+            builder.with_projection(mask)
+        }
     }
-    source.batches(builder)
+    open(snapshot, path, Columns(names))
 }
 
 /// Reads the columns `names` of the rows at `place`; the other rows are not decoded further than
@@ -59,54 +67,73 @@ pub(crate) fn read_at(
     names: &[&str],
     place: &Place,
 ) -> Result<Vec<RecordBatch>> {
-    let source = Source::open(snapshot, &file.path)?;
-    let builder = source.builder()?;
-    let groups = groups_at(builder.metadata(), &place.offsets);
-    let schema = builder.parquet_schema();
-    let wanted = ProjectionMask::columns(schema, names.iter().copied());
-    let place = place.clone();
-    let here = ArrowPredicateFn::new(ProjectionMask::columns(schema, PLACE), move |batch| {
-        place
-            .select(&batch)
-            .map_err(|e| ArrowError::ExternalError(Box::new(e)))
-    });
-    let batches = source.batches(
-        builder
-            .with_row_groups(groups)
-            .with_projection(wanted)
-            .with_row_filter(RowFilter::new(vec![Box::new(here)])),
-    )?;
-    batches.collect()
+    struct Rows<'a>(&'a [&'a str], Place);
+    impl Narrow for Rows<'_> {
+        fn narrow<T>(self, builder: ArrowReaderBuilder<T>) -> ArrowReaderBuilder<T> {
+            let Self(names, place) = self;
+            let groups = groups_at(builder.metadata(), &place.offsets);
+            let schema = builder.parquet_schema();
+            let wanted = ProjectionMask::columns(schema, names.iter().copied());
+            let here = ProjectionMask::columns(schema, PLACE);
+            let here = ArrowPredicateFn::new(here, move |batch| {
+                let selected = place.select(&batch);
+                selected.map_err(|e| ArrowError::ExternalError(Box::new(e)))
+            });
+            builder
+                .with_row_groups(groups)
+                .with_projection(wanted)
+                .with_row_filter(RowFilter::new(vec![Box::new(here)]))
+        }
+    }
+    open(snapshot, &file.path, Rows(names, place.clone()))?.collect()
 }
 
-/// An open data file.
-struct Source {
-    path: PathBuf,
-    file: File,
+/// What of a file is wanted.
+trait Narrow {
+    fn narrow<T>(self, builder: ArrowReaderBuilder<T>) -> ArrowReaderBuilder<T>;
 }
 
-impl Source {
-    fn open(snapshot: &Snapshot, path: &str) -> Result<Self> {
-        let path = snapshot.location().local_file(path).ok_or_else(|| {
-            LakeError::config("files can be read from a lake on a local disk only")
-        })?;
-        let file = File::open(&path).map_err(|e| unreadable(&path, e))?;
-        Ok(Self { path, file })
+fn open(snapshot: &Snapshot, path: &str, wanted: impl Narrow) -> Result<Batches> {
+    let location = snapshot.location();
+    match location.remote() {
+        Some(remote) => from_store(location, remote, path, wanted),
+        None => from_disk(location, path, wanted),
     }
+}
 
-    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-        let file = self.file.try_clone();
-        let file = file.map_err(|e| unreadable(&self.path, e))?;
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&self.path, e))
-    }
+fn from_disk(location: &Location, path: &str, wanted: impl Narrow) -> Result<Batches> {
+    let (place, below) = (location.clone(), path.to_owned());
+    let failed = move |e: Cause| unreadable(&place, &below, e);
+    let local = location.local_file(path).unwrap_or_default();
+    let file = File::open(local).map_err(|e| failed(e.into()))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| wanted.narrow(builder).build())
+        .map_err(|e| failed(e.into()))?;
+    Ok(Box::new(
+        reader.map(move |batch| batch.map_err(|e| failed(e.into()))),
+    ))
+}
 
-    fn batches(
-        self,
-        builder: ParquetRecordBatchReaderBuilder<File>,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
-        let reader = builder.build().map_err(|e| unreadable(&self.path, e))?;
-        Ok(reader.map(move |batch| batch.map_err(|e| unreadable(&self.path, e))))
-    }
+/// Fetches the wanted columns of one row group at a time, neighbours in one request.
+fn from_store(
+    location: &Location,
+    remote: &Arc<Remote>,
+    path: &str,
+    wanted: impl Narrow,
+) -> Result<Batches> {
+    let (place, below) = (location.clone(), path.to_owned());
+    let failed = move |e: ParquetError| unreadable(&place, &below, e);
+    let store = Arc::clone(location.root_store());
+    let reader = StoredFile::new(store, location.full_path(path)?);
+    let runtime = remote.runtime().clone();
+    let mut batches = runtime
+        .block_on(ParquetRecordBatchStreamBuilder::new(reader))
+        .and_then(|builder| wanted.narrow(builder).build())
+        .map_err(&failed)?;
+    Ok(Box::new(std::iter::from_fn(move || {
+        let next = runtime.block_on(batches.next())?;
+        Some(next.map_err(&failed))
+    })))
 }
 
 impl Place {
@@ -153,8 +180,17 @@ fn groups_at(metadata: &ParquetMetaData, offsets: &Range<i64>) -> Vec<usize> {
         .collect()
 }
 
-fn unreadable(path: &Path, source: impl Into<Cause>) -> LakeError {
-    LakeError::corrupt(format!("could not read the file `{}`", path.display())).with_source(source)
+/// A store that does not answer says nothing about the file.
+fn unreadable(location: &Location, path: &str, source: impl Into<Cause>) -> LakeError {
+    let source = source.into();
+    if location.remote().is_some() && is_store_failure(source.as_ref()) {
+        return location.failed("read the file", path, source);
+    }
+    let name = match location.local_file(path) {
+        Some(local) => local.display().to_string(),
+        None => format!("{}{path}", location.url()),
+    };
+    LakeError::corrupt(format!("could not read the file `{name}`")).with_source(source)
 }
 
 /// Whether a file may hold rows at `place`, by its statistics.

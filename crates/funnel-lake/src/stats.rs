@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const TEXT_CHARS_MAX: usize = 64;
 
 /// Gathers the statistics of one file, batch by batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FileStats {
     rows: i64,
     columns: Vec<ColumnStats>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path as LocalPath, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
@@ -17,7 +17,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use tempfile::TempDir;
 
@@ -59,11 +59,8 @@ impl TestLake {
 
     /// The same tables through a store that follows `faults`.
     pub(crate) async fn with_faults(&self, faults: &Arc<Faults>) -> Lake {
-        let store = FaultyStore {
-            inner: LocalFileSystem::new(),
-            faults: Arc::clone(faults),
-        };
-        Lake::create_or_open_with(place(self.dir.path()), Arc::new(store))
+        let store = faults.over(Arc::new(LocalFileSystem::new()));
+        Lake::create_or_open_in(place(self.dir.path()), store)
             .await
             .unwrap()
     }
@@ -242,6 +239,8 @@ pub(crate) enum Fault {
     LoseReply,
     /// Panics after writing.
     Panic,
+    /// Sends the same request again, as a client does whose answer was lost.
+    SendTwice,
 }
 
 /// Faults to come, and how many happened.
@@ -251,11 +250,19 @@ pub(crate) struct Faults {
     pub(crate) happened: AtomicU32,
     /// Calls to the store.
     pub(crate) calls: AtomicU32,
+    /// Whether conditions of puts are ignored.
+    pub(crate) unconditional: AtomicBool,
 }
 
 impl Faults {
     pub(crate) fn plan(&self, faults: &[Fault]) {
         self.planned.lock().unwrap().extend(faults);
+    }
+
+    /// A store that follows these faults.
+    pub(crate) fn over(self: &Arc<Self>, inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        let faults = Arc::clone(self);
+        Arc::new(FaultyStore { inner, faults })
     }
 
     /// Drops the faults that did not happen.
@@ -278,7 +285,7 @@ impl Faults {
 
 #[derive(Debug)]
 struct FaultyStore {
-    inner: LocalFileSystem,
+    inner: Arc<dyn ObjectStore>,
     faults: Arc<Faults>,
 }
 
@@ -301,9 +308,12 @@ impl ObjectStore for FaultyStore {
         &self,
         location: &Path,
         payload: PutPayload,
-        opts: PutOptions,
+        mut opts: PutOptions,
     ) -> object_store::Result<PutResult> {
         self.faults.count();
+        if self.faults.unconditional.load(Ordering::SeqCst) {
+            opts.mode = PutMode::Overwrite;
+        }
         let is_entry = location.as_ref().contains("_delta_log/0");
         match if is_entry { self.faults.next() } else { None } {
             None => self.inner.put_opts(location, payload, opts).await,
@@ -311,6 +321,11 @@ impl ObjectStore for FaultyStore {
             Some(Fault::LoseReply) => {
                 self.inner.put_opts(location, payload, opts).await?;
                 Err(io_failed())
+            }
+            Some(Fault::SendTwice) => {
+                let again = (payload.clone(), opts.clone());
+                self.inner.put_opts(location, payload, opts).await?;
+                self.inner.put_opts(location, again.0, again.1).await
             }
             Some(Fault::Panic) => {
                 self.inner.put_opts(location, payload, opts).await?;

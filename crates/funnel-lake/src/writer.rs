@@ -1,8 +1,6 @@
 //! Parquet files of the lake.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,7 +8,6 @@ use arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use chrono::Utc;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -18,7 +15,7 @@ use parquet::schema::types::ColumnPath;
 use crate::error::{LakeError, Result};
 use crate::order::SORT_KEY;
 use crate::stats::{FileStats, day};
-use crate::storage::sync_dir;
+use crate::storage::Sink;
 use crate::table::DeltaLog;
 
 /// Rows per row group: fine enough to skip, coarse enough to compress.
@@ -80,10 +77,6 @@ pub fn encode_files(
     batch_id: &str,
 ) -> Result<Vec<DataFile>> {
     check_batch_id(batch_id)?;
-    let folder = table
-        .location()
-        .local()
-        .ok_or_else(|| LakeError::config("files can be written to a lake on a local disk only"))?;
     let mut files = Vec::new();
     for (number, (value, batches)) in split(batches, table)?.into_iter().enumerate() {
         let partition = table.partition_column().map(str::to_owned).zip(value);
@@ -92,7 +85,7 @@ pub fn encode_files(
             Some((column, value)) => format!("{column}={value}/{name}"),
             None => name,
         };
-        match write_file(&folder.join(&path), &batches, table) {
+        match write_file(&path, &batches, table) {
             Ok((size, stats)) => files.push(DataFile {
                 path,
                 size,
@@ -111,16 +104,11 @@ pub fn encode_files(
     Ok(files)
 }
 
-/// Removes files that no commit will name. What cannot be removed stays as an orphan, which
-/// costs space and nothing else.
+/// Removes files that no commit will name, in an object store a little later. What cannot be
+/// removed stays as an orphan, which costs space and nothing else.
 pub fn discard_files(table: &DeltaLog, files: &[DataFile]) {
     for file in files {
-        let Some(path) = table.location().local_file(&file.path) else {
-            continue;
-        };
-        if let Err(error) = std::fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "could not remove an unused file");
-        }
+        table.location().discard(&file.path);
     }
 }
 
@@ -209,7 +197,7 @@ fn split_by_day(batch: &RecordBatch, column: &str) -> Result<Vec<(String, Record
     Ok(parts)
 }
 
-fn write_file(path: &Path, batches: &[RecordBatch], table: &DeltaLog) -> Result<(i64, FileStats)> {
+fn write_file(path: &str, batches: &[RecordBatch], table: &DeltaLog) -> Result<(i64, FileStats)> {
     let Some(first) = batches.first() else {
         return Err(LakeError::internal("a file without rows was asked for"));
     };
@@ -231,91 +219,60 @@ pub(crate) enum Layout {
 
 /// One data file being written; what is not finished is removed.
 pub(crate) struct FileWriter {
-    path: PathBuf,
-    writer: ArrowWriter<File>,
+    table: DeltaLog,
+    path: String,
+    /// There until the file is ended.
+    writer: Option<ArrowWriter<Sink>>,
     stats: FileStats,
-    unfinished: Unfinished,
 }
 
 impl FileWriter {
-    /// Starts a file that must not be there yet.
+    /// Starts a file below the table that must not be there yet.
     pub(crate) fn create(
-        path: &Path,
+        path: &str,
         schema: &SchemaRef,
         table: &DeltaLog,
         layout: Layout,
     ) -> Result<Self> {
-        make_folder(path, table.location().local())?;
-        // Never over another file: a name that is taken belongs to a batch that may be committed.
-        let file = File::create_new(path).map_err(|e| unwritable(path, e.into()))?;
-        let unfinished = Unfinished(Some(path.to_owned()));
         let properties = properties(schema, layout)?;
-        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(properties))
-            .map_err(|e| unwritable(path, e))?;
+        let sink = Sink::create(table.location(), path)?;
+        let writer = ArrowWriter::try_new(sink, SchemaRef::clone(schema), Some(properties))
+            .map_err(|e| table.location().failed("write", path, e))?;
         Ok(Self {
+            table: table.clone(),
             path: path.to_owned(),
-            writer,
+            writer: Some(writer),
             stats: FileStats::new(table.stats_columns()),
-            unfinished,
         })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.stats.add(batch);
-        let written = self.writer.write(batch);
-        written.map_err(|e| unwritable(&self.path, e))
+        let written = self.writer.as_mut().map(|writer| writer.write(batch));
+        written
+            .transpose()
+            .map_err(|e| self.table.location().failed("write", &self.path, e))?;
+        Ok(())
     }
 
     /// Ends the file and makes it durable; its size in bytes and its statistics.
-    pub(crate) fn finish(self) -> Result<(i64, FileStats)> {
-        let path = &self.path;
-        let file = self.writer.into_inner().map_err(|e| unwritable(path, e))?;
-        file.sync_all().map_err(|e| unwritable(path, e.into()))?;
-        let size = file
-            .metadata()
-            .map_err(|e| unwritable(path, e.into()))?
-            .len();
-        if let Some(folder) = path.parent() {
-            sync_dir(folder)?;
-        }
-        self.unfinished.keep();
-        Ok((i64::try_from(size).unwrap_or(i64::MAX), self.stats))
+    pub(crate) fn finish(mut self) -> Result<(i64, FileStats)> {
+        let stats = std::mem::take(&mut self.stats);
+        let Some(writer) = self.writer.take() else {
+            return Err(LakeError::internal("a file was ended twice"));
+        };
+        let sink = writer.into_inner();
+        let sink = sink.map_err(|e| self.table.location().failed("write", &self.path, e))?;
+        let size = sink.finish()?;
+        Ok((i64::try_from(size).unwrap_or(i64::MAX), stats))
     }
 }
 
-fn unwritable(path: &Path, source: ParquetError) -> LakeError {
-    LakeError::unavailable(format!("could not write `{}`", path.display()), source)
-}
-
-/// Makes the folder of `path`; a new folder's name is made durable as well.
-fn make_folder(path: &Path, root: Option<&Path>) -> Result<()> {
-    let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) else {
-        return Ok(());
-    };
-    std::fs::create_dir_all(folder).map_err(|e| {
-        LakeError::unavailable(
-            format!("could not make the folder `{}`", folder.display()),
-            e,
-        )
-    })?;
-    root.map_or(Ok(()), sync_dir)
-}
-
-/// Removes a half-written file when the writer fails.
-struct Unfinished(Option<PathBuf>);
-
-impl Unfinished {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
+impl Drop for FileWriter {
+    /// The writer empties its buffer when it is dropped, which may be where nobody may wait.
     fn drop(&mut self) {
-        if let Some(path) = self.0.take()
-            && let Err(error) = std::fs::remove_file(&path)
-        {
-            tracing::warn!(path = %path.display(), %error, "could not remove a half-written file");
+        if let Some(writer) = &mut self.writer {
+            writer.inner_mut().give_up();
         }
     }
 }

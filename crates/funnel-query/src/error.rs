@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use datafusion::error::DataFusionError;
-use funnel_lake::LakeError;
+use funnel_lake::{LakeError, is_store_failure};
 
 /// The result of a query-layer operation.
 pub type Result<T, E = QueryError> = std::result::Result<T, E>;
@@ -56,9 +56,14 @@ impl QueryError {
         self
     }
 
-    /// The query or the data is wrong.
+    /// The query or the data is wrong, or the store of the data did not answer.
     pub fn query(message: impl Into<String>, source: DataFusionError) -> Self {
-        Self::new(ErrorKind::Query, message).with_source(source)
+        let kind = if is_store_failure(&source) {
+            ErrorKind::Unavailable
+        } else {
+            ErrorKind::Query
+        };
+        Self::new(kind, message).with_source(source)
     }
 
     /// The call names something that does not exist or contradicts itself.
@@ -75,6 +80,7 @@ impl QueryError {
             funnel_lake::ErrorKind::Config
             | funnel_lake::ErrorKind::TooNew
             | funnel_lake::ErrorKind::NotFound => ErrorKind::Usage,
+            funnel_lake::ErrorKind::Storage => ErrorKind::Config,
             funnel_lake::ErrorKind::Internal => ErrorKind::Internal,
             _ => ErrorKind::Query,
         };

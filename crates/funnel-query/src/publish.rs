@@ -124,14 +124,17 @@ pub async fn publish(session: &QuerySession, request: PublishRequest) -> Result<
         QueryError::usage("the marts are written to a lake: name one with --lake")
     })?;
     wait_until_closed(lake, session.options(), &request, started).await?;
-    let locked = lake.lock_publish().await;
-    let _lock = locked.map_err(|source| QueryError::lake("could not publish", source))?;
+    let unlocked = |source| QueryError::lake("could not publish", source);
+    let lock = lake.lock_publish().await.map_err(unlocked)?;
     let days = request.from.iter_days();
     let days: BTreeSet<NaiveDate> = days.take_while(|day| *day <= request.to).collect();
     let options = session.options().clone();
     // Reads what is known to be complete now, which may be newer than what the session sees.
-    let run = Run::begin(lake, options, request.now, days).await?;
-    let done = run.finish().await?;
+    let run = async {
+        let run = Run::begin(lake, options, request.now, days).await?;
+        run.finish().await
+    };
+    let done = lock.hold(run).await.map_err(unlocked)??;
     let written = |partition: &PartitionReport| partition.action == Action::Written;
     Ok(RunReport {
         data_from: request.from,

@@ -15,7 +15,7 @@ use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{DataFrame, SessionContext};
 use funnel_engine::SessionBuilder;
-use funnel_lake::Lake;
+use funnel_lake::{Lake, StorageOptions};
 
 use crate::enrich::{EnrichRules, EnrichedProvider};
 use crate::error::{ErrorKind, QueryError, Result};
@@ -67,6 +67,8 @@ pub struct QueryOptions {
     pub sight: Sight,
     /// The funnels that have a name.
     pub funnels: Funnels,
+    /// How to reach tables by path that are in an object store.
+    pub storage: StorageOptions,
 }
 
 impl QueryOptions {
@@ -244,7 +246,7 @@ impl QuerySession {
     /// Makes `path` readable as table `name`: a Parquet file, a directory of Parquet files, or a
     /// Delta table. A table of that name that exists is replaced.
     pub async fn register_table(&self, name: &str, path: &str) -> Result<()> {
-        let provider = tables::open(&self.ctx, name, path).await?;
+        let provider = tables::open(&self.ctx, name, path, &self.options.storage).await?;
         self.add_table(name, provider)
     }
 

@@ -83,6 +83,14 @@ impl Failure {
         Self::fatal("57P01", "terminating connection: the server stops")
     }
 
+    fn unavailable() -> Self {
+        Self::new(
+            "57P03",
+            "the store of the lake does not answer; the server's log has more",
+        )
+        .hint("try again later")
+    }
+
     pub(crate) fn internal() -> Self {
         Self::new("XX000", "the server made a mistake; its log has more")
     }
@@ -121,6 +129,10 @@ impl From<DataFusionError> for Failure {
 
 impl From<&DataFusionError> for Failure {
     fn from(error: &DataFusionError) -> Self {
+        if funnel_lake::is_store_failure(error) {
+            tracing::error!(%error, "the store of the lake failed");
+            return Self::unavailable();
+        }
         match error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
                 Self::from(inner.as_ref())

@@ -21,6 +21,9 @@ pub(super) fn run(context: &Context, command: ConfigCommand) -> Result<Exit> {
         }
         ConfigCommand::Check => {
             query_options(&settings)?;
+            if let Ok(lake) = settings.lake() {
+                settings.storage()?.check(lake)?;
+            }
             ingest_config(&settings, settings.text("kafka.brokers").is_some())?;
             let read = settings.file().map_or_else(
                 || "the defaults".to_owned(),

@@ -57,7 +57,8 @@ impl Context {
 /// Opens the lake that the settings name; there must be one.
 pub(super) async fn open_lake(settings: &Settings) -> Result<Lake> {
     let url = settings.lake()?;
-    Lake::open(url).await.map_err(|error| {
+    let opened = Lake::open_with(url, &settings.storage()?).await;
+    opened.map_err(|error| {
         let missing = error.kind() == funnel_lake::ErrorKind::NotFound;
         let error = CliError::from(error);
         if missing {
@@ -82,6 +83,7 @@ pub(super) fn query_options(settings: &Settings) -> Result<QueryOptions> {
             .transpose()
             .map_err(|error| CliError::from(QueryError::from(error)).of_configuration())?
             .unwrap_or_default(),
+        storage: settings.storage()?,
         ..QueryOptions::default()
     })
 }
@@ -106,6 +108,7 @@ impl From<LakeError> for CliError {
         let exit = match error.kind() {
             ErrorKind::Conflict | ErrorKind::Unavailable => Exit::Unavailable,
             ErrorKind::Config => Exit::Usage,
+            ErrorKind::Storage => Exit::Config,
             ErrorKind::NotFound | ErrorKind::TooNew => Exit::Failed,
             // Corrupt, rewritten by others, our mistake: a person has to look.
             _ => Exit::Failed,

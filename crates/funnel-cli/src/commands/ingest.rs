@@ -18,7 +18,7 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit> {
     let settings = context.settings_with(overrides(&args))?;
     let from_kafka = args.files.is_empty();
     let config = ingest_config(&settings, from_kafka)?;
-    let lake = Lake::create_or_open(settings.lake()?).await?;
+    let lake = Lake::create_or_open_with(settings.lake()?, &settings.storage()?).await?;
     let mut signals = Signals::new()?;
     let shutdown = CancellationToken::new();
     let service = args.is_service();

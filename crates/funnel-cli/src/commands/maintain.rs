@@ -96,9 +96,9 @@ async fn compact(context: &Context, args: &CompactArgs) -> Result<Exit> {
     let closing = Closing::read(&lake, &settings).await?;
     let mut done = Vec::new();
     let bar = context.progress().counter("rows sorted");
-    let failed = work(args, &lake, &days, &closing, &bar, &mut done).await;
+    let work = work(args, &lake, &days, &closing, &bar, &mut done);
+    let failed = lock.hold(work).await.map_err(CliError::from).flatten();
     bar.finish_and_clear();
-    drop(lock);
     // What is done is shown even when a later day failed.
     let batch = batch(&done)?;
     output.batches(&batch.schema(), &[batch])?;

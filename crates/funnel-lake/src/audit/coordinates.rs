@@ -7,7 +7,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 
 use super::chain::name;
 use super::{PartitionKey, Problem};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ledger::LedgerEntry;
 use crate::rows;
 use crate::table::{FileEntry, Snapshot};
@@ -101,6 +101,9 @@ impl Found {
         for file in snapshot.files() {
             let batches = match rows::read(snapshot, file, Some(&COLUMNS)) {
                 Ok(batches) => batches,
+                Err(error) if error.is_retryable() || error.kind() == ErrorKind::Storage => {
+                    return Err(error);
+                }
                 Err(error) => {
                     let cause = std::error::Error::source(&error);
                     let cause = cause.map(ToString::to_string).unwrap_or_default();

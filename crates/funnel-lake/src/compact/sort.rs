@@ -1,7 +1,6 @@
 //! Sorting one day: read, sort within a memory limit, write, read back.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, new_null_array};
@@ -260,10 +259,7 @@ impl Output {
             self.batch_id,
             self.files.len()
         );
-        let local: PathBuf = self.table.location().local_file(&path).ok_or_else(|| {
-            LakeError::config("files can be written to a lake on a local disk only")
-        })?;
-        let writer = FileWriter::create(&local, &self.schema, &self.table, Layout::Sorted)?;
+        let writer = FileWriter::create(&path, &self.schema, &self.table, Layout::Sorted)?;
         Ok((path, writer))
     }
 

@@ -50,9 +50,7 @@ impl Listing {
             .try_filter_map(async |meta| Ok(meta.location.filename().map(str::to_owned)))
             .try_collect()
             .await
-            .map_err(|e| {
-                LakeError::unavailable(format!("could not list the log of `{}`", location.url()), e)
-            })?;
+            .map_err(|e| location.failed("list", "_delta_log", e))?;
         let entries = names.iter().filter_map(|n| version_of(n, ".json")).max();
         let checkpoint = complete_checkpoints(&names).max();
         let newest = entries.max(checkpoint).ok_or_else(|| {

@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use parquet::file::metadata::ColumnChunkMetaData;

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, SchemaRef
 use chrono::NaiveDate;
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::ident;
-use funnel_lake::{Lake, table_provider};
+use funnel_lake::Lake;
 use futures::StreamExt;
 
 use super::keys::{COLUMNS, RowKeys, texts};
@@ -46,7 +46,7 @@ impl Index {
     pub(super) async fn read(session: &QuerySession, lake: &Lake) -> Result<Self> {
         let opened = lake.mart(TABLE, schema(), DAY).await;
         opened.map_err(|source| table_failed(TABLE, source))?;
-        let provider = table_provider(&format!("{}{TABLE}", lake.url())).await;
+        let provider = lake.table_provider(TABLE).await;
         let provider = provider.map_err(|source| table_failed(TABLE, source))?;
         let read = async { session.ctx().read_table(provider)?.collect().await };
         let batches = read.await.map_err(|source| {

@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use datafusion::prelude::ident;
-use funnel_lake::{Lake, LakeError, table_provider};
+use funnel_lake::{Lake, LakeError};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -174,7 +174,7 @@ pub(super) async fn raw_rows(
     {
         return Ok(None);
     }
-    let provider = table_provider(&format!("{}{name}", lake.url())).await;
+    let provider = lake.table_provider(name).await;
     let provider = provider.map_err(|source| table_failed(name, source))?;
     let read = async {
         let rows = session.ctx().read_table(provider)?;

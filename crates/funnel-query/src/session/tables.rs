@@ -14,6 +14,7 @@ use datafusion::datasource::listing::{
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::{SessionContext, col, lit};
+use funnel_lake::{StorageOptions, is_remote};
 
 use crate::error::{QueryError, Result};
 
@@ -22,13 +23,14 @@ pub(super) async fn open(
     ctx: &SessionContext,
     name: &str,
     path: &str,
+    storage: &StorageOptions,
 ) -> Result<Arc<dyn TableProvider>> {
+    if is_remote(path) {
+        return in_store(ctx, name, path, storage).await;
+    }
     let local = Path::new(path.strip_prefix("file://").unwrap_or(path));
     if !local.exists() {
-        return Err(QueryError::usage(format!(
-            "could not read table `{name}`: nothing at `{path}`; hint: give a Parquet file, a \
-             directory of Parquet files or a Delta table"
-        )));
+        return Err(nothing(name, path));
     }
     if local.join("_delta_log").is_dir() {
         return funnel_lake::table_provider(path)
@@ -38,6 +40,51 @@ pub(super) async fn open(
     parquet(ctx, local)
         .await
         .map_err(|source| QueryError::query(format!("could not read table `{name}`"), source))
+}
+
+/// A Delta table in an object store, or the Parquet files there.
+async fn in_store(
+    ctx: &SessionContext,
+    name: &str,
+    path: &str,
+    storage: &StorageOptions,
+) -> Result<Arc<dyn TableProvider>> {
+    let failed = format!("could not read table `{name}`");
+    match funnel_lake::open_table(path, storage).await {
+        Ok(table) => return Ok(table),
+        Err(error) if error.kind() == funnel_lake::ErrorKind::NotFound => {}
+        Err(error) => return Err(QueryError::lake(failed, error)),
+    }
+    let (url, store) = funnel_lake::open_store(path, storage)
+        .map_err(|source| QueryError::lake(failed.clone(), source))?;
+    ctx.register_object_store(&url, store);
+    let read = async {
+        let is_file = path.ends_with(".parquet");
+        let slash = if is_file || path.ends_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        let url = ListingTableUrl::parse(format!("{path}{slash}"))?;
+        let state = ctx.state();
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let columns = options.infer_partitions(&state, &url).await?;
+        listed(ctx, url, options, columns).await
+    };
+    let table = read
+        .await
+        .map_err(|source| QueryError::query(failed, source))?;
+    if table.schema().fields().is_empty() {
+        return Err(nothing(name, path));
+    }
+    Ok(table)
+}
+
+fn nothing(name: &str, path: &str) -> QueryError {
+    QueryError::usage(format!(
+        "could not read table `{name}`: nothing at `{path}`; hint: give a Parquet file, a \
+         directory of Parquet files or a Delta table"
+    ))
 }
 
 /// The rows of a table that belong to one of these accounts.
@@ -72,12 +119,21 @@ async fn parquet(
         text.push('/');
     }
     let url = ListingTableUrl::parse(&text)?;
-    let state = ctx.state();
     let options =
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(extension);
-    let schema = options.infer_schema(&state, &url).await?;
-    // `date=2024-03-04/part-0.parquet` gives a column `date`, unless the files have it themselves.
-    let partitions = hive_columns(path)
+    listed(ctx, url, options, hive_columns(path)).await
+}
+
+/// The files at `url`; `date=2024-03-04/part-0.parquet` gives a column `date`, unless the files have
+/// it themselves.
+async fn listed(
+    ctx: &SessionContext,
+    url: ListingTableUrl,
+    options: ListingOptions,
+    columns: Vec<String>,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let schema = options.infer_schema(&ctx.state(), &url).await?;
+    let partitions = columns
         .into_iter()
         .filter(|column| schema.field_with_name(column).is_err())
         .map(|column| (column, DataType::Utf8))
