@@ -150,7 +150,13 @@ fn a_store_that_cannot_keep_writers_apart_is_refused() {
 #[test]
 fn what_keeps_the_lake_from_being_reached_is_said_with_what_to_do() {
     let bucket = Bucket::new();
-    let cases: [(&str, &[(&str, &str)], i32, &str); 6] = [
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        i32,
+        &'static str,
+    );
+    let cases: [Case; 6] = [
         (
             "s3://elsewhere/lake",
             &[],

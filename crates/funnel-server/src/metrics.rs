@@ -81,6 +81,29 @@ pub(crate) struct Metrics {
     lake_version: Gauge,
 }
 
+fn register_connections(
+    registry: &mut Registry,
+    connections: &Family<PortLabel, Gauge>,
+    max: &Gauge,
+    refused: &Family<PortLabel, Counter>,
+) {
+    registry.register(
+        "connections",
+        "Connections that are open, by port",
+        Clone::clone(connections),
+    );
+    registry.register(
+        "connections_max",
+        "Connections that each port may have",
+        Clone::clone(max),
+    );
+    registry.register(
+        "connections_refused",
+        "Connections for which there was no place, by port",
+        Clone::clone(refused),
+    );
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -120,20 +143,11 @@ impl Metrics {
             "Requests and connections with a token that is not known",
             Clone::clone(&unknown_callers),
         );
-        registry.register(
-            "connections",
-            "Connections that are open, by port",
-            Clone::clone(&connections),
-        );
-        registry.register(
-            "connections_max",
-            "Connections that each port may have",
-            Clone::clone(&connections_max),
-        );
-        registry.register(
-            "connections_refused",
-            "Connections for which there was no place, by port",
-            Clone::clone(&connections_refused),
+        register_connections(
+            &mut registry,
+            &connections,
+            &connections_max,
+            &connections_refused,
         );
         registry.register(
             "queries_running",
