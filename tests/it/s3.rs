@@ -147,15 +147,17 @@ fn a_store_that_cannot_keep_writers_apart_is_refused() {
     assert!(said.contains("there is no lake"), "{said}");
 }
 
+/// A lake, what of the environment is different, the exit code, and what is said.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    i32,
+    &'static str,
+);
+
 #[test]
 fn what_keeps_the_lake_from_being_reached_is_said_with_what_to_do() {
     let bucket = Bucket::new();
-    type Case = (
-        &'static str,
-        &'static [(&'static str, &'static str)],
-        i32,
-        &'static str,
-    );
     let cases: [Case; 6] = [
         (
             "s3://elsewhere/lake",

@@ -96,7 +96,7 @@ async fn one_too_many_is_told_so_and_the_next_one_is_answered() {
     until(&service, "flight", |open| open >= 3.0);
     let mut client = flight::connect(&service).await;
     let said = client.execute("SELECT 1".to_owned(), None).await;
-    let said = flight::status(said.unwrap_err().into());
+    let said = flight::status(said.unwrap_err());
     assert_eq!(said.code(), Code::Unavailable, "{said:?}");
     assert!(said.message().contains("serve.connections"), "{said:?}");
     drop(silent);
