@@ -147,18 +147,13 @@ fn a_store_that_cannot_keep_writers_apart_is_refused() {
     assert!(said.contains("there is no lake"), "{said}");
 }
 
-/// A lake, what of the environment is different, the exit code, and what is said.
-type Case = (
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    i32,
-    &'static str,
-);
+/// A lake, variables, the exit code, and words that are said.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], i32, &'a str);
 
 #[test]
 fn what_keeps_the_lake_from_being_reached_is_said_with_what_to_do() {
     let bucket = Bucket::new();
-    let cases: [Case; 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             "s3://elsewhere/lake",
             &[],
