@@ -9,6 +9,12 @@ use datafusion::common::Result;
 
 /// The first row of each run of equal keys; two nulls are equal.
 pub(super) fn starts(keys: &[ArrayRef]) -> Result<Vec<usize>> {
+    starts_of_sorted(keys, None)
+}
+
+/// The same of rows that are sorted by `first` of the keys, then by the others. A first key that ends as it begins, such
+/// as the account, is the same in all rows.
+pub(super) fn starts_of_sorted(keys: &[ArrayRef], first: Option<usize>) -> Result<Vec<usize>> {
     let rows = keys.first().map_or(0, |key| key.len());
     if rows == 0 {
         return Ok(Vec::new());
@@ -16,8 +22,9 @@ pub(super) fn starts(keys: &[ArrayRef]) -> Result<Vec<usize>> {
     let mut changes = vec![SAME; rows];
     changes[0] = CHANGED;
     let mut views = Vec::new();
-    for key in keys {
+    for (index, key) in keys.iter().enumerate() {
         match Views::of(key) {
+            Some(of_key) if Some(index) == first && of_key.end_as_they_begin() => {}
             Some(of_key) => {
                 of_key.mark(&mut changes);
                 views.push(of_key);
@@ -25,14 +32,26 @@ pub(super) fn starts(keys: &[ArrayRef]) -> Result<Vec<usize>> {
             None => mark(key, &mut changes)?,
         }
     }
-    // Most rows are like the one before them; of the others all is looked at once.
-    let rows = changes.iter().enumerate();
-    let rows = rows.filter(|(row, change)| match **change {
-        SAME => false,
-        VIEWS_DIFFER => views.iter().any(|views| views.differ(*row)),
-        _ => true,
-    });
-    Ok(rows.map(|(row, _)| row).collect())
+    Ok(changed(&changes, |row| {
+        views.iter().any(|views| views.differ(row))
+    }))
+}
+
+/// The rows that are marked as changed, or where `differ` says so. Most rows are like the one before them: eight are
+/// passed over at once.
+fn changed(changes: &[u8], differ: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut rows = Vec::new();
+    for (group, of) in changes.chunks(8).enumerate() {
+        if of.iter().fold(0, |any, change| any | change) == SAME {
+            continue;
+        }
+        for (row, change) in (8 * group..).zip(of) {
+            if *change & CHANGED != 0 || *change & VIEWS_DIFFER != 0 && differ(row) {
+                rows.push(row);
+            }
+        }
+    }
+    rows
 }
 
 /// What is known of a row and the one before it.
@@ -106,6 +125,10 @@ impl<'a> Views<'a> {
             Self::Texts(texts) => texts.value(row).as_bytes(),
             Self::Bytes(bytes) => bytes.value(row),
         }
+    }
+
+    fn end_as_they_begin(&self) -> bool {
+        self.views().first() == self.views().last()
     }
 
     /// Equal views are equal values.

@@ -169,13 +169,16 @@ fn looked_at<M: Copy + Default + PartialEq>(
     offsets: &[usize],
 ) -> (Vec<i64>, Vec<M>, Vec<usize>) {
     let rows = offsets.last().copied().unwrap_or_default();
-    let (mut times, mut kept) = (vec![0; rows + 1], vec![M::default(); rows + 1]);
+    let is_step = |mask: &M| all_rows || *mask != M::default();
+    // Room for no more: what is not looked at is mostly more than what is.
+    let most = masks.iter().take(rows).filter(|mask| is_step(mask)).count();
+    let (mut times, mut kept) = (vec![0; most + 1], vec![M::default(); most + 1]);
     let (mut end, mut ends) = (0, Vec::with_capacity(offsets.len()));
     ends.push(0);
     for run in offsets.windows(2) {
         for row in run[0]..run[1] {
             (times[end], kept[end]) = (ticks[row], masks[row]);
-            let is_step = all_rows || masks[row] != M::default();
+            let is_step = is_step(&masks[row]);
             end += usize::from(is_step && seen.is_none_or(|seen| seen.value(row)));
         }
         ends.push(end);

@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parquet::basic::Compression;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::*;
@@ -382,6 +383,13 @@ async fn the_log_says_that_no_row_changed_and_files_say_their_order() {
         .collect();
     assert_eq!(names, crate::order::SORT_KEY);
     assert!(order.iter().all(|c| !c.descending && !c.nulls_first));
+    let columns = group.columns().iter();
+    let plain = columns.filter(|c| c.compression() == Compression::UNCOMPRESSED);
+    let plain: Vec<String> = plain.map(|c| c.column_path().string()).collect();
+    assert_eq!(
+        plain,
+        ["event_type", "account_id", "visitor_id", "event_time"]
+    );
 }
 
 #[tokio::test]

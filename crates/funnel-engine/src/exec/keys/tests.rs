@@ -77,6 +77,24 @@ fn runs_are_those_of_arrow_for_every_kind_of_key() {
 }
 
 #[test]
+fn a_first_key_is_looked_at_where_it_ends_otherwise_than_it_begins() {
+    let views = |texts: &[&str]| -> ArrayRef { Arc::new(StringViewArray::from(texts.to_vec())) };
+    let visitors = views(&["v2", "v2", "v3", "v3", "v3"]);
+    for (accounts, expected) in [
+        (["a", "a", "a", "a", "a"], vec![0, 2]),
+        (["a", "a", "a", "a", "b"], vec![0, 2, 4]),
+        (["a", "b", "b", "c", "c"], vec![0, 1, 2, 3]),
+    ] {
+        let keys = [ArrayRef::clone(&visitors), views(&accounts)];
+        assert_eq!(starts_of_sorted(&keys, Some(1)).unwrap(), expected);
+        assert_eq!(starts(&keys).unwrap(), expected);
+    }
+    // The other key may end as it begins.
+    let keys = [views(&["v1", "v2", "v1"]), views(&["a", "a", "b"])];
+    assert_eq!(starts_of_sorted(&keys, Some(1)).unwrap(), [0, 1, 2]);
+}
+
+#[test]
 fn no_rows_have_no_runs() {
     let none: ArrayRef = Arc::new(Int64Array::from(Vec::<i64>::new()));
     assert_eq!(starts(&[none]).unwrap(), Vec::<usize>::new());

@@ -37,6 +37,11 @@ impl Order {
         })
     }
 
+    /// The group key that is sorted by first.
+    pub(super) fn first(&self) -> Option<usize> {
+        self.keys.first().copied()
+    }
+
     /// The bytes of each row of the group keys.
     pub(super) fn encode(&self, keys: &[ArrayRef]) -> Result<Rows> {
         let columns = self.keys.iter().map(|key| {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::code::Code;
 use super::order::Order;
-use crate::exec::keys::starts;
+use crate::exec::keys::starts_of_sorted;
 use crate::exec::{FunnelParts, runs};
 use crate::udaf::Piece as Rowed;
 
@@ -39,7 +39,7 @@ impl Piece {
         before: &mut Option<Vec<u8>>,
     ) -> Result<Self> {
         let columns = runs::keys(&parts.group, batch)?;
-        let mut offsets = starts(&columns)?;
+        let mut offsets = starts_of_sorted(&columns, order.first())?;
         let first = offsets.iter().map(|row| *row as u32); // A batch has fewer than 2^32 rows.
         let first = UInt32Array::from_iter_values(first);
         let columns = columns.iter();
