@@ -399,7 +399,7 @@ fn every_route_of_the_document_answers_and_none_is_missing() {
         .json();
     let key = key["keys"][0]["key"].as_str().unwrap().replace('|', "%7C");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 13, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 14, "{:?}", paths.keys());
     for (path, methods) in paths {
         let funnel = if path.contains("/queries/") {
             "metrics"

@@ -116,7 +116,6 @@ fn memory(service: &Service, which: &str) -> u64 {
 #[tokio::test]
 async fn an_answer_larger_than_others_may_be_is_streamed() {
     const ROWS: u64 = 1_000_000;
-    const MOST: u64 = 200 << 20;
     let service = Service::start("answer_size = \"20 kB\"\nquery_time = \"10min\"");
     let mut client = connect(&service).await;
     assert_eq!(texts(&mut client, "SELECT 1").await, ["1"]);
@@ -130,9 +129,10 @@ async fn an_answer_larger_than_others_may_be_is_streamed() {
         bytes += batch.get_array_memory_size() as u64;
     }
     assert_eq!(rows, ROWS);
-    assert!(bytes > 3 * MOST, "{bytes}");
+    assert!(bytes > 800 * ROWS, "{bytes}");
     let held = memory(&service, "VmHWM") - before;
-    assert!(held < MOST, "{held} bytes were held");
+    // What is on its way, and no more: a small part of the answer.
+    assert!(held < bytes / 2, "{held} bytes were held");
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ async fn the_settings_of_the_engine_are_no_table() {
     let client = connect(&service).await;
     let said = refusal(&client, "SELECT * FROM information_schema.df_settings").await;
     assert_eq!(said.code().code(), "42P01");
-    let listed = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'df_settings'";
+    let listed = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'df_settings'";
     assert_eq!(text(&client, listed).await, "0");
 }
 
