@@ -137,8 +137,6 @@ def mistakes(db):
     with db.cursor() as cursor:
         refused(lambda: cursor.executescript("DROP TABLE events"), "only reads")
         refused(lambda: cursor.adbc_ingest("mine", pa.table({"a": [1]})), "only reads")
-    wide = "SELECT a.event_id || b.event_id FROM events AS a, events AS b, events AS c"
-    refused(lambda: rows(db, wide), "more than 67108864 bytes")
 
 
 def polars(db):

@@ -38,7 +38,8 @@ less=" des det deu dew dF dFp dFt "
 for list in $lists; do
   for more in "" + S; do
     [[ "$more" != + || "$less" != *" $list "* ]] || continue
-    said=$(ask -q -c "\\$list$more" 2>&1) || { echo "\\$list$more: $said"; exit 1; }
+    # psql itself does not know all of these.
+    said=$(ask -q -c "\\$list$more" 2>&1) || grep -q 'invalid command' <<<"$said" || { echo "\\$list$more: $said"; exit 1; }
     if grep -q '^ERROR' <<<"$said"; then echo "\\$list$more: $said"; exit 1; fi
   done
 done
