@@ -31,10 +31,10 @@ has 'AS offer_outcome' "$view"
 has '^public\|window_funnel\|' "$(ask -c '\df+ window_funnel')"
 has '^public\|' "$(ask -c '\dn+')"
 # What `\?` lists for looking at what there is, with and without more of it: none is an error of the server.
-lists="d da dA dAc dAf dAo db dc dconfig dC dd dD ddp dE des det deu dew df dfa dfn dfp dft dfw dF dFd dFp dFt dg di dl dL dm dn do dO dp dP dPi dPt dPn
-  dRp dRs drds ds dt dT du dv dx dX dy l z"
+lists="d da dA dAc dAf dAo db dc dconfig dC dd dD ddp dE des det deu dew df dfa dfn dfp dft dfw dF dFd dFp dFt dg di dl dL dm dn do dp dP dPi dPt dPn
+  dRp dRs drds ds dt dT du dv dx dy l z"
 # More of these asks for functions that are not there.
-less=" des det deu dew dF dFp dFt "
+less=" des det deu dew dF dFp dFt dRp "
 for list in $lists; do
   for more in "" + S; do
     [[ "$more" != + || "$less" != *" $list "* ]] || continue
