@@ -60,14 +60,17 @@ pub(crate) async fn unit_rows(
         }
         false => StringArray::new_null(units.num_rows()),
     };
+    beside_outcomes(&units, &outcomes)
+        .map_err(|source| QueryError::query("could not lay out the units", source.into()))
+}
+
+fn beside_outcomes(units: &RecordBatch, outcomes: &StringArray) -> Result<RecordBatch, ArrowError> {
     let mut columns = Columns::default();
     for (field, column) in units.schema().fields().iter().zip(units.columns()) {
         columns.push(field.name(), Arc::clone(column));
     }
-    columns.push(OFFER_OUTCOME, Arc::new(outcomes));
-    columns
-        .finish()
-        .map_err(|source| QueryError::query("could not lay out the units", source.into()))
+    columns.push(OFFER_OUTCOME, Arc::new(outcomes.clone()));
+    columns.finish()
 }
 
 async fn levels(session: &QuerySession, request: &ReportRequest) -> Result<RecordBatch> {
@@ -107,18 +110,10 @@ pub(crate) fn schema(request: &ReportRequest, types: &[DataType]) -> Result<Sche
     for (name, data_type) in request.by.iter().zip(types) {
         columns.push(name, new_empty_array(data_type));
     }
-    let laid_out = || {
-        let none = laid_out(columns, &[], request.funnel.steps.len())?;
-        let mut columns = Columns::default();
-        for (field, column) in none.schema().fields().iter().zip(none.columns()) {
-            columns.push(field.name(), Arc::clone(column));
-        }
-        columns.push(OFFER_OUTCOME, new_empty_array(&DataType::Utf8));
-        Ok(columns.finish()?.schema())
-    };
-    laid_out().map_err(|source: ArrowError| {
-        QueryError::query("could not lay out the units", source.into())
-    })
+    let none = laid_out(columns, &[], request.funnel.steps.len())
+        .and_then(|none| beside_outcomes(&none, &StringArray::new_null(0)))
+        .map_err(|source| QueryError::query("could not lay out the units", source.into()))?;
+    Ok(none.schema())
 }
 
 /// What decides about the units of a question.
