@@ -55,23 +55,31 @@ use share::{Place, Share};
 pub(crate) struct HashedFunnelExec {
     input: Arc<dyn ExecutionPlan>,
     parts: FunnelParts,
+    wanted: usize,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     building: Share<Built>,
 }
 
 impl HashedFunnelExec {
-    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, parts: FunnelParts) -> Result<Self> {
-        let partitions = input.output_partitioning().partition_count();
+    /// The answers come in `wanted` partitions, or fewer: each that is read holds a part of the keys.
+    pub(crate) fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        parts: FunnelParts,
+        wanted: usize,
+    ) -> Result<Self> {
+        let inputs = input.output_partitioning().partition_count();
+        let partitions = inputs.min(wanted).clamp(1, PARTITIONS);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(parts.output_schema()?),
-            Partitioning::UnknownPartitioning(partitions.min(PARTITIONS)),
+            Partitioning::UnknownPartitioning(partitions),
             EmissionType::Final,
             input.boundedness(),
         );
         Ok(Self {
             input,
             parts,
+            wanted,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             building: Share::default(),
@@ -84,7 +92,7 @@ impl HashedFunnelExec {
             keys: false,
             ..self.parts.clone()
         };
-        Self::try_new(Arc::clone(&self.input), parts)
+        Self::try_new(Arc::clone(&self.input), parts, self.wanted)
     }
 
     pub(super) fn parts(&self) -> &FunnelParts {
@@ -183,7 +191,11 @@ impl ExecutionPlan for HashedFunnelExec {
         let Ok([input]) = <[_; 1]>::try_from(children) else {
             return Err(plan_datafusion_err!("HashedFunnelExec has one input"));
         };
-        Ok(Arc::new(Self::try_new(input, self.parts.clone())?))
+        Ok(Arc::new(Self::try_new(
+            input,
+            self.parts.clone(),
+            self.wanted,
+        )?))
     }
 
     fn with_new_children(

@@ -60,9 +60,9 @@ impl PhysicalOptimizerRule for SortedFunnels {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        rewrite(plan, Above::whole())
+        rewrite(plan, Above::whole(), config.execution.target_partitions)
     }
 
     fn name(&self) -> &str {
@@ -93,12 +93,16 @@ impl Above {
     }
 }
 
-fn rewrite(plan: Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn ExecutionPlan>> {
+fn rewrite(
+    plan: Arc<dyn ExecutionPlan>,
+    above: Above,
+    partitions: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let found = match replacement(&plan)? {
         Some(sorted) => Some(sorted),
         None => match in_order_of_rows(&plan)? {
             Some(single) => Some(single),
-            None => unsorted::replacement(&plan, above.ordered)?,
+            None => unsorted::replacement(&plan, above.ordered, partitions)?,
         },
     };
     let plan = match found {
@@ -117,7 +121,8 @@ fn rewrite(plan: Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn Executi
         };
         let ordered = orders.get(index).is_some_and(Option::is_some)
             || above.ordered && keeps.get(index).is_some_and(|keeps| *keeps);
-        rewritten.push(rewrite(Arc::clone(child), Above { hashed, ordered })?);
+        let above = Above { hashed, ordered };
+        rewritten.push(rewrite(Arc::clone(child), above, partitions)?);
     }
     if rewritten.is_empty() {
         return Ok(plan);
@@ -189,7 +194,14 @@ fn replacement(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execution
         schema: last.schema(),
         keys: true,
     };
-    let (input, parts) = views::below(input, parts)?;
+    let (viewed, parts_over_views) = views::below(Arc::clone(&input), parts.clone())?;
+    let keeps_order = viewed
+        .equivalence_properties()
+        .ordering_satisfy(ordering.iter().cloned())?;
+    let (input, parts) = match keeps_order {
+        true => (viewed, parts_over_views),
+        false => (input, parts),
+    };
     let sorted: Arc<dyn ExecutionPlan> = if partitions > 1 && !consecutive {
         Arc::new(MergedFunnelExec::try_new(input, parts, ordering)?)
     } else {

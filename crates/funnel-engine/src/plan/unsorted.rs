@@ -18,9 +18,11 @@ use crate::exec::{self, FunnelParts, HashedFunnelExec};
 
 /// The operator in place of an aggregation of funnel functions alone. Input that is sorted by some of the
 /// keys gives answers in that order; where that is relied on above (`ordered`), it is left to DataFusion.
+/// The answers come in `partitions`, at most.
 pub(super) fn replacement(
     plan: &Arc<dyn ExecutionPlan>,
     ordered: bool,
+    partitions: usize,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(last) = plan.downcast_ref::<AggregateExec>() else {
         return Ok(None);
@@ -43,7 +45,8 @@ pub(super) fn replacement(
     };
     let input = not_dealt_out(Arc::clone(first.input()));
     let (input, parts) = views::below(input, parts)?;
-    Ok(Some(Arc::new(HashedFunnelExec::try_new(input, parts)?)))
+    let hashed = HashedFunnelExec::try_new(input, parts, partitions)?;
+    Ok(Some(Arc::new(hashed)))
 }
 
 /// Without an exchange that brings equal keys together: the operator does that itself.

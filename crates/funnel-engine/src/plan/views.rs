@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{
-    FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
 };
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -127,6 +128,29 @@ impl Columns {
         }
     }
 
+    /// `statistics` with the bounds of the changed columns in their type: a group of files is in order
+    /// only where those of one file can be compared with those of the next as values of the column.
+    fn statistics(&self, mut statistics: Statistics) -> Result<Statistics> {
+        let fields = self.schema.fields().iter().zip(&self.types);
+        let bounds = statistics.column_statistics.iter_mut();
+        for (bounds, (field, before)) in bounds.zip(fields) {
+            if before.is_some() {
+                bounds.min_value = bounds.min_value.cast_to(field.data_type())?;
+                bounds.max_value = bounds.max_value.cast_to(field.data_type())?;
+            }
+        }
+        Ok(statistics)
+    }
+
+    fn file(&self, file: &PartitionedFile) -> Result<PartitionedFile> {
+        let mut file = file.clone();
+        if let Some(statistics) = file.statistics.take() {
+            let statistics = self.statistics(Arc::unwrap_or_clone(statistics))?;
+            file.statistics = Some(Arc::new(statistics));
+        }
+        Ok(file)
+    }
+
     /// The columns that `exprs` are made from these.
     fn projected<'a>(
         &self,
@@ -221,8 +245,17 @@ fn scan(config: &FileScanConfig) -> Result<Option<Viewed>> {
     let Some(copy) = copy.try_pushdown_projection(&exprs)? else {
         return Ok(None);
     };
+    let mut groups = config.file_groups.clone();
+    for group in &mut groups {
+        let files = group.files().iter();
+        *group = files
+            .map(|file| columns.file(file))
+            .collect::<Result<FileGroup>>()?;
+    }
     let config = FileScanConfigBuilder::from(config.clone())
         .with_source(copy)
+        .with_file_groups(groups)
+        .with_statistics(columns.statistics(config.statistics())?)
         .build();
     let plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
     let columns = Columns {

@@ -133,10 +133,11 @@ async fn keys_and_rows_move_to_disk_under_a_memory_limit() {
     let free = session(3).build().unwrap();
     over(&free, &batch, 1_000, 3);
     let expected = lines(&free, &sql).await;
-    for limit in [1_000_000, 400_000] {
+    for (limit, partitions) in [(1_000_000, 3), (400_000, 3), (400_000, 60)] {
         let session = session(3).memory_limit(limit).build().unwrap();
-        over(&session, &batch, 1_000, 3);
-        assert_eq!(lines(&session, &sql).await, expected, "{limit} bytes");
+        over(&session, &batch, 1_000, partitions);
+        let found = lines(&session, &sql).await;
+        assert_eq!(found, expected, "{limit} bytes, {partitions} partitions");
         let analyzed = text(&session, &format!("EXPLAIN ANALYZE {sql}")).await;
         assert!(analyzed.contains("spills="), "{analyzed}");
         assert!(!analyzed.contains("spills=0"), "{analyzed}");

@@ -241,3 +241,25 @@ async fn a_text_that_a_file_does_not_have_is_null() {
     );
     assert_same(dir.path(), &plain(&both).await, "MergedFunnelExec").await;
 }
+
+/// Three files follow each other and are one stream; their bounds are texts, too.
+#[tokio::test]
+async fn files_that_follow_each_other_are_one_stream_of_views() {
+    let dir = TempDir::new().unwrap();
+    let traffic = format!("SELECT * FROM ({TRAFFIC}) WHERE account IS NOT NULL");
+    let parts = [
+        "n % 2 = 0 AND account = 'account-0'",
+        "n % 2 = 0 AND account = 'account-1'",
+        "n % 2 = 0 AND account = 'account-2'",
+        "n % 2 = 1",
+    ];
+    for (part, condition) in parts.into_iter().enumerate() {
+        let sql = format!("{traffic} AND {condition} ORDER BY 1, 2, 3");
+        let path = dir.path().join(format!("{part}.parquet"));
+        write(&path, &rows(&sql).await, 3, Pages::Dictionary);
+    }
+    assert_same(dir.path(), &plain(&traffic).await, "MergedFunnelExec").await;
+    let found = over(dir.path(), 8192).await;
+    let shown = text(&found, &format!("EXPLAIN {}", QUERIES[0])).await;
+    assert!(shown.contains("streams=2"), "{shown}");
+}

@@ -7,10 +7,10 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::physical_plan::metrics::{Count, MetricBuilder};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 
 use super::HashedFunnelExec;
@@ -38,6 +38,8 @@ pub(super) struct Built {
     spills: Count,
     /// Where the next reader begins.
     turn: AtomicUsize,
+    /// The partition of the input that is read next.
+    next_input: AtomicUsize,
 }
 
 impl Built {
@@ -86,10 +88,12 @@ pub(super) async fn build(node: HashedFunnelExec, context: Arc<TaskContext>) -> 
         memory: consumer.register(context.memory_pool()),
         spills: MetricBuilder::new(&node.metrics).global_counter("spills"),
         turn: AtomicUsize::new(0),
+        next_input: AtomicUsize::new(0),
     });
     let mut readers = JoinSet::new();
-    for partition in 0..node.input.output_partitioning().partition_count() {
-        let input = node.input.execute(partition, Arc::clone(&context))?;
+    // Each reader has rows that wait: more readers than cores would only hold more of them.
+    let inputs = node.input.output_partitioning().partition_count();
+    for _ in 0..inputs.min(context.session_config().target_partitions().max(1)) {
         let reader = Reader {
             parts: node.parts.clone(),
             context: Arc::clone(&context),
@@ -98,8 +102,9 @@ pub(super) async fn build(node: HashedFunnelExec, context: Arc<TaskContext>) -> 
             hashes: Vec::new(),
             waiting: (0..PARTITIONS).map(|_| Waiting::default()).collect(),
             waiting_bytes: 0,
+            spills_seen: 0,
         };
-        readers.spawn(reader.read(input));
+        readers.spawn(reader.read(Arc::clone(&node.input)));
     }
     while let Some(reader) = readers.join_next().await {
         reader.map_err(|error| exec_datafusion_err!("a reader of a funnel failed: {error}"))??;
@@ -122,13 +127,24 @@ struct Reader {
     waiting: Vec<Waiting>,
     /// What they take, as the memory pool knows it.
     waiting_bytes: usize,
+    /// The spills of all readers that this one knows of.
+    spills_seen: usize,
 }
 
 impl Reader {
-    async fn read(mut self, mut input: SendableRecordBatchStream) -> Result<()> {
-        while let Some(batch) = input.next().await.transpose()? {
-            if batch.num_rows() > 0 {
-                self.deal(&batch)?;
+    /// Reads partitions that no other reader has taken, one after the other.
+    async fn read(mut self, input: Arc<dyn ExecutionPlan>) -> Result<()> {
+        let inputs = input.output_partitioning().partition_count();
+        loop {
+            let next = self.built.next_input.fetch_add(1, Ordering::Relaxed);
+            if next >= inputs {
+                break;
+            }
+            let mut batches = input.execute(next, Arc::clone(&self.context))?;
+            while let Some(batch) = batches.next().await.transpose()? {
+                if batch.num_rows() > 0 {
+                    self.deal(&batch)?;
+                }
             }
         }
         let grown = self.hand_over(1)?;
@@ -168,13 +184,19 @@ impl Reader {
                 waiting.push(&input, rows, &self.parts.calls)?;
             }
         }
-        let grown = self.hand_over(WAITING_ROWS)?;
+        // Memory was short: what waits here is what another reader could not free.
+        let spills = self.built.spills.value();
+        let is_short = std::mem::replace(&mut self.spills_seen, spills) != spills;
+        let grown = self.hand_over(if is_short { 1 } else { WAITING_ROWS })?;
+        if is_short {
+            self.forget_waiting();
+        }
         self.account(grown)
     }
 
     /// Gives each partition its rows, where so many wait. Gives by how many bytes that grew.
     fn hand_over(&mut self, rows: usize) -> Result<usize> {
-        let mut grown = 0;
+        let mut all = 0;
         // Each reader begins elsewhere, so that they seldom wait for each other.
         let turn = self
             .built
@@ -184,31 +206,38 @@ impl Reader {
             let waiting = &mut self.waiting[partition];
             if waiting.len() >= rows {
                 let mut partition = self.built.lock(partition);
-                grown += partition.take(waiting, &self.parts.calls)?;
+                let grown = partition.take(waiting, &self.parts.calls)?;
+                // While no other reader can spill it: that gives back what is counted here.
+                self.built.memory.grow(grown);
+                all += grown;
             }
         }
-        Ok(grown)
+        Ok(all)
     }
 
-    /// Tells the memory pool by how much partitions grew, and what waits; makes room if it must.
+    /// Tells the memory pool what waits, after partitions grew by so many bytes; makes room if it must.
     fn account(&mut self, grown: usize) -> Result<()> {
         let waiting = self.waiting.iter().map(Waiting::size).sum();
-        self.built
-            .release(self.waiting_bytes.saturating_sub(waiting));
+        let memory = &self.built.memory;
+        memory.grow(waiting);
+        self.built.release(self.waiting_bytes);
         let grown = grown + waiting.saturating_sub(self.waiting_bytes);
         self.waiting_bytes = waiting;
-        match self.built.memory.try_grow(grown) {
+        match memory.try_grow(0) {
             Ok(()) => Ok(()),
             Err(DataFusionError::ResourcesExhausted(why)) => {
-                // What was not granted is given back with the rest.
-                self.built.memory.grow(grown);
-                let handed_over = self.hand_over(1)?;
-                self.built.memory.grow(handed_over);
+                self.hand_over(1)?;
                 self.forget_waiting();
                 self.built.release(std::mem::take(&mut self.waiting_bytes));
-                if self.built.spill(&self.context)? < grown {
-                    return Err(DataFusionError::ResourcesExhausted(why));
+                self.built.spill(&self.context)?;
+                // What is still held are rows that wait in other readers, which hand them over next.
+                let memory = &self.built.memory;
+                if memory.size() >= grown {
+                    return Ok(());
                 }
+                let room = memory.try_grow(grown);
+                room.map_err(|_| DataFusionError::ResourcesExhausted(why))?;
+                memory.shrink(grown);
                 Ok(())
             }
             Err(error) => Err(error),
