@@ -45,7 +45,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            queries: 4,
+            // More would share the cores: all of them later, and none sooner.
+            queries: std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)),
             time: Duration::from_secs(60),
             answer_bytes: 64 << 20,
             request_bytes: 64 << 10,

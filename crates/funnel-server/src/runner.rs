@@ -50,9 +50,9 @@ impl Runner {
         self.time
     }
 
-    /// One of the places for queries, as soon as there is one; none when the server stops.
-    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+    /// The line in which queries wait for their places, first come, first served.
+    pub(crate) fn line(&self) -> Line {
+        Line(Arc::clone(&self.permits))
     }
 
     /// Runs on the threads of queries until it is done or its handle is dropped; none when the server stops.
@@ -98,6 +98,17 @@ impl Runner {
             }
             Err(_) => Err(Problem::too_long(self.time)),
         }
+    }
+}
+
+/// Where queries wait for a place.
+#[derive(Debug, Clone)]
+pub(crate) struct Line(Arc<Semaphore>);
+
+impl Line {
+    /// One of the places for queries, as soon as there is one; none when the server stops.
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +20,9 @@ use crate::runner::Runner;
 
 /// Batches that wait to be sent: the query goes on while the client reads.
 const BATCHES_AHEAD: usize = 2;
+
+/// A client that reads nothing for so long, such as one with a cursor, lets other queries run.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What ends a statement before its time.
 #[derive(Debug, Clone)]
@@ -70,7 +73,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     })
 }
 
-/// A query that runs, with one of the places for queries until it is dropped.
+/// A query that runs, with one of the places for queries while its rows are read.
 #[derive(Debug)]
 pub(crate) struct Running {
     schema: SchemaRef,
@@ -90,23 +93,34 @@ impl Running {
         ctx: &SessionContext,
         plan: LogicalPlan,
     ) -> Result<Self, Failure> {
+        let line = runner.line();
         let place = tokio::select! {
             biased;
             () = ends.cancel.cancelled() => return Err(Failure::cancelled()),
             () = sleep_until(ends.deadline) => return Err(Failure::busy()),
-            place = runner.place() => place.ok_or_else(Failure::stopping)?,
+            place = line.place() => place.ok_or_else(Failure::stopping)?,
         };
         let (send, batches) = mpsc::channel(BATCHES_AHEAD);
         let schema = Arc::clone(plan.schema().inner());
         let state = ctx.state();
         let query = async move {
-            let _place = place;
+            let mut place = Some(place);
             let mut rows = DataFrame::new(state, plan).execute_stream().await?;
             while let Some(batch) = rows.next().await {
-                if send.send(batch?).await.is_err() {
-                    break;
-                }
+                let batch = batch?;
+                let room = match timeout(PATIENCE, send.reserve()).await {
+                    Ok(room) => room,
+                    Err(_) => {
+                        drop(place.take());
+                        let room = send.reserve().await;
+                        place = line.place().await;
+                        room
+                    }
+                };
+                let Ok(room) = room else { break };
+                room.send(batch);
             }
+            drop(place);
             Ok(())
         };
         let task = runner.spawn(query).ok_or_else(Failure::stopping)?;
@@ -226,6 +240,25 @@ mod tests {
             rows += batch.num_rows();
         }
         Ok(rows)
+    }
+
+    #[tokio::test]
+    async fn a_query_whose_rows_nobody_reads_lets_others_run() {
+        let runner = runner();
+        let ctx = SessionContext::new();
+        let many = "SELECT value FROM range(0, 100000)";
+        let plan = ctx.state().create_logical_plan(many).await.unwrap();
+        let ends = || Ends::new(CancellationToken::new(), Duration::from_secs(20));
+        let mut left = Running::start(&runner, ends(), &ctx, plan).await.unwrap();
+        let first = left.next(Some(1)).await.unwrap().unwrap().num_rows();
+        let other = rows(&runner, &ctx, "SELECT value FROM range(0, 10)").await;
+        assert_eq!(other, Ok(10));
+        let mut rest = 0;
+        while let Some(batch) = left.next(None).await.unwrap() {
+            rest += batch.num_rows();
+        }
+        assert_eq!((first, rest), (1, 99_999));
+        assert_eq!(runner.places(), (0, 1));
     }
 
     /// Some plans of DataFusion panic (apache/datafusion#24676).

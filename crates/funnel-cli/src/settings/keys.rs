@@ -226,7 +226,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("serve.refresh", Kind::Span, Some("10s"), "\"10s\""),
     key("serve.stale_after", Kind::Span, Some("24h"), "\"24h\""),
-    key("serve.queries", Kind::Count, Some("4"), "4"),
+    key("serve.queries", Kind::Count, None, "4"),
     key("serve.query_time", Kind::Span, Some("60s"), "\"60s\""),
     key(
         "serve.answer_size",
