@@ -146,12 +146,15 @@ impl Options {
         }
         if self.bound == Bound::Exclusive && window == Some(0) {
             return refuse(
-                "bound",
+                "window_bound",
                 "an exclusive window of 0 contains nothing; write a longer window, or 'inclusive'",
             );
         }
         if self.bound == Bound::Exclusive && mode.is_dialect() {
-            return refuse("bound", "a dialect has its own rule; leave the option out");
+            return refuse(
+                "window_bound",
+                "a dialect has its own rule; leave the option out",
+            );
         }
         if self.as_of.is_some() && mode.is_dialect() {
             return refuse(

@@ -331,8 +331,12 @@ pub(super) fn window_of(
     argument: &str,
     value: &ScalarValue,
 ) -> Result<Option<Window>> {
-    let negative =
-        || plan_datafusion_err!("{function}: `{argument}` must not be negative, found {value}");
+    let negative = || {
+        // An interval as SQL writes it.
+        let found = value.cast_to(&DataType::Utf8);
+        let found = found.unwrap_or_else(|_| value.clone());
+        plan_datafusion_err!("{function}: `{argument}` must not be negative, found {found}")
+    };
     match value {
         value if value.is_null() => Ok(None),
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt64Array,
+    ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
@@ -21,7 +20,7 @@ use super::{Explanation, Verdict, output, verdict};
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::TableFunnel;
-use crate::funnel::tabular::{self, Clock, History, history};
+use crate::funnel::tabular::{self, History, history};
 
 /// Explains one key of `funnel` over the tables that were registered with `session`. Columns of the
 /// rows: unit_key, row, event_time (a number where time is one), the held expressions, satisfies,
@@ -216,11 +215,13 @@ fn table(
 
 /// Timestamps, or the numbers of an integer time.
 fn times(history: &History) -> ArrayRef {
-    let times = history.events.iter().map(|event| event.time);
-    if history.clock == Clock::Integer {
-        return Arc::new(times.collect::<Int64Array>());
+    let times: Vec<Option<i64>> = history.events.iter().map(|event| event.time).collect();
+    if let Some(numbers) = history.clock.numbers(&times) {
+        return numbers;
     }
-    let micros = times.map(|time| Some(history.clock.time(time?)?.timestamp_micros()));
+    let micros = times
+        .into_iter()
+        .map(|time| Some(history.clock.time(time?)?.timestamp_micros()));
     let micros: TimestampMicrosecondArray = micros.collect();
     Arc::new(micros.with_timezone("UTC"))
 }

@@ -122,7 +122,7 @@ pub(super) fn of_reason(words: &Words<'_>, reason: Reason) -> (String, String) {
         ),
         Reason::WindowOpen { until, .. } => {
             let until = words.clock.time(until).map_or_else(
-                || until.to_string(),
+                || words.clock.number(until).to_string(),
                 |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
             );
             (
@@ -243,7 +243,7 @@ fn title(words: &Words<'_>, step: usize) -> String {
 /// A distance in the unit of the rows.
 fn distance(words: &Words<'_>, by: u64) -> String {
     match words.clock {
-        Clock::Integer => by.to_string(),
+        Clock::Integer | Clock::Unsigned => by.to_string(),
         Clock::Ticks(ticks) => {
             let us = u128::from(by) * 1_000_000 / u128::from(ticks.unsigned_abs().max(1));
             span(u64::try_from(us).unwrap_or(u64::MAX))

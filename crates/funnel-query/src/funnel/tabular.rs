@@ -44,7 +44,7 @@ pub(crate) async fn run(
     keep_units: bool,
 ) -> Result<Answer> {
     let plan = plan::plan(ctx, funnel).await?;
-    if let (Some(_), Clock::Integer) = (funnel.period, plan.clock) {
+    if let (Some(_), Clock::Integer | Clock::Unsigned) = (funnel.period, plan.clock) {
         return Err(QueryError::usage(
             "`period` needs a calendar, but `source.time` is an integer: make a timestamp of it",
         ));

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Builder, ListBuilder, MapBuilder,
-    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, UInt64Array,
+    Array, ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Builder, ListArray, ListBuilder,
+    MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, UInt64Array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
+use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use funnel_match::State;
@@ -16,7 +18,7 @@ use super::rows::Columns;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::TableFunnel;
-use crate::funnel::tabular::{self, Answer, Clock, StepTally, Unit};
+use crate::funnel::tabular::{self, Answer, StepTally, Unit};
 
 /// A funnel over a table, answered.
 #[derive(Debug, Clone)]
@@ -218,25 +220,18 @@ fn keys(funnel: &TableFunnel, answer: &Answer) -> Result<RecordBatch, ArrowError
     columns.finish()
 }
 
-/// By step: timestamps, or the numbers of an integer time.
+/// By step: timestamps, or the numbers of a column of numbers.
 fn step_times(answer: &Answer) -> ArrayRef {
-    if answer.clock == Clock::Integer {
-        let mut times = ListBuilder::new(Int64Builder::new());
-        for unit in &answer.units {
-            times.append_value(unit.times.iter().copied());
-        }
-        return Arc::new(times.finish());
-    }
-    let values = TimestampMicrosecondBuilder::new().with_timezone("UTC");
-    let mut times = ListBuilder::new(values);
-    let micros = |time: &Option<i64>| {
-        let time = time.and_then(|time| answer.clock.time(time));
-        time.map(|time| time.timestamp_micros())
-    };
-    for unit in &answer.units {
-        times.append_value(unit.times.iter().map(micros));
-    }
-    Arc::new(times.finish())
+    let times = answer.units.iter().map(|unit| &unit.times);
+    let lengths = OffsetBuffer::from_lengths(times.clone().map(Vec::len));
+    let times: Vec<Option<i64>> = times.flatten().copied().collect();
+    let values = answer.clock.numbers(&times).unwrap_or_else(|| {
+        let micros = |time: Option<i64>| Some(answer.clock.time(time?)?.timestamp_micros());
+        let micros: TimestampMicrosecondArray = times.iter().copied().map(micros).collect();
+        Arc::new(micros.with_timezone("UTC"))
+    });
+    let field = Field::new_list_field(values.data_type().clone(), true);
+    Arc::new(ListArray::new(Arc::new(field), lengths, values, None))
 }
 
 #[cfg(test)]

@@ -218,7 +218,10 @@ struct Raw {
 
 /// A text, or a number where time is an integer.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a text such as \"30 minutes\", or a whole number of at most 2^63 - 1"
+)]
 enum Scalar {
     Number(i64),
     Text(String),
@@ -337,6 +340,10 @@ fn validate(place: &Place<'_>, raw: Raw) -> Result<TableFunnel, DefinitionError>
     }
     let mode = match &raw.mode {
         None => Mode::Ordered,
+        Some(text) if text.chars().any(char::is_uppercase) => {
+            let hint = format!("write \"{}\"", text.to_lowercase());
+            return Err(place.invalid("mode", format!("`{text}` has capitals"), &hint));
+        }
         Some(text) => parsed(place, "mode", text, "write a mode such as \"ordered\"")?,
     };
     let window = raw.window.as_ref().map(Scalar::text);

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use chrono::NaiveDate;
 use funnel_match::classify::{self, Reason};
-use funnel_match::{Count, Matcher, Outcome, Row, STEPS_MAX, Spec, State};
+use funnel_match::{Count, Matcher, Mode, Outcome, Row, STEPS_MAX, Spec, State};
 
 use super::definition::{Period, TableFunnel, Touch};
 use super::plan::{Clock, Plan};
@@ -412,14 +412,17 @@ fn spec(funnel: &TableFunnel, plan: &Plan) -> Result<Spec> {
     let as_of = funnel.as_of.map(|as_of| plan.clock.instant(as_of));
     let as_of = as_of.transpose()?;
     let gaps = funnel.gaps(|key, gap| plan.clock.length(key, gap))?;
-    let Some(window) = funnel.window else {
-        return Err(QueryError::usage(format!(
-            "funnel `{}` has no window: write `window = \"31 days\"`, a bare number where \
-             time is an integer, or \"unbounded\"",
-            funnel.name
-        )));
+    let window = match funnel.window {
+        Some(window) => plan.clock.length("window", window)?,
+        None if funnel.mode == Mode::Set => None,
+        None => {
+            return Err(QueryError::usage(format!(
+                "funnel `{}` has no window: write `window = \"31 days\"`, a bare number where \
+                 time is an integer, or \"unbounded\"",
+                funnel.name
+            )));
+        }
     };
-    let window = plan.clock.length("window", window)?;
     Spec::new(funnel.mode, plan.steps, window)
         .and_then(|spec| spec.with_options(funnel.options(as_of, gaps)))
         .map_err(|e| QueryError::usage(format!("funnel `{}`: {e}", funnel.name)))

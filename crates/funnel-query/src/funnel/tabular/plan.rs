@@ -3,8 +3,12 @@
 //! Columns: `key_0` (with attribution `all` the breakdown follows as `key_1`, …), `hold_0`, …,
 //! `by_0`, …, `time` (Int64), `step_0`, …, `exclusion_0`, …, `event_id` where there is one.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, UInt64Array};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Utc};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result as PlanResult;
 use datafusion::functions::core::expr_fn::nullif;
@@ -21,6 +25,8 @@ use crate::funnel::Window;
 pub(crate) enum Clock {
     /// The table's own unit.
     Integer,
+    /// The table's own unit, without a sign: moved by 2^63, so that order and distances stay.
+    Unsigned,
     /// So many a second.
     Ticks(i64),
 }
@@ -30,15 +36,17 @@ impl Clock {
     pub(crate) fn length(self, key: &str, span: Span) -> Result<Option<u64>> {
         match (self, span) {
             (_, Span::Time(Window::Unbounded)) => Ok(None),
-            (Self::Integer, Span::Number(number)) => Ok(Some(number)),
+            (Self::Integer | Self::Unsigned, Span::Number(number)) => Ok(Some(number)),
             (Self::Ticks(ticks), Span::Time(Window::Within(span))) => {
                 let ticks = u64::try_from(ticks).unwrap_or(1);
                 Ok(Some(span.as_secs().saturating_mul(ticks)))
             }
-            (Self::Integer, Span::Time(window)) => Err(QueryError::usage(format!(
-                "`{key}` is {window}, but `source.time` is an integer: write a bare number in \
+            (Self::Integer | Self::Unsigned, Span::Time(window)) => {
+                Err(QueryError::usage(format!(
+                    "`{key}` is {window}, but `source.time` is an integer: write a bare number in \
                  the unit of that column, or make a timestamp of it"
-            ))),
+                )))
+            }
             (Self::Ticks(_), Span::Number(number)) => Err(QueryError::usage(format!(
                 "`{key}` is {number}, but `source.time` is a time: write a unit, such as \
                  \"{number} seconds\""
@@ -50,14 +58,16 @@ impl Clock {
     pub(crate) fn instant(self, instant: Instant) -> Result<i64> {
         match (self, instant) {
             (Self::Integer, Instant::Number(number)) => Ok(number),
+            // Nothing is before 0.
+            (Self::Unsigned, Instant::Number(number)) => Ok(number.max(0) ^ i64::MIN),
             (Self::Ticks(ticks), Instant::Time(time)) => {
                 let micros = i128::from(time.timestamp_micros()) * i128::from(ticks);
                 let found = i64::try_from(micros.div_euclid(1_000_000));
                 found.map_err(|_| QueryError::usage(format!("`as_of` {time} is out of range")))
             }
-            (Self::Integer, Instant::Time(time)) => Err(QueryError::usage(format!(
-                "`as_of` is {time}, but `source.time` is an integer: write a bare number"
-            ))),
+            (Self::Integer | Self::Unsigned, Instant::Time(time)) => Err(QueryError::usage(
+                format!("`as_of` is {time}, but `source.time` is an integer: write a bare number"),
+            )),
             (Self::Ticks(_), Instant::Number(number)) => Err(QueryError::usage(format!(
                 "`as_of` is {number}, but `source.time` is a time: write a time such as \
                  2024-03-04T12:00:00Z"
@@ -68,7 +78,7 @@ impl Clock {
     /// The instant that a number of a time column stands for.
     pub(crate) fn time(self, number: i64) -> Option<DateTime<Utc>> {
         match self {
-            Self::Integer => None,
+            Self::Integer | Self::Unsigned => None,
             Self::Ticks(ticks) => {
                 let rest = number.rem_euclid(ticks) * (1_000_000_000 / ticks);
                 DateTime::from_timestamp(number.div_euclid(ticks), u32::try_from(rest).ok()?)
@@ -79,8 +89,28 @@ impl Clock {
     /// How many units of `time` are a second; 1 where the unit is the table's own.
     pub(crate) fn ticks(self) -> i64 {
         match self {
-            Self::Integer => 1,
+            Self::Integer | Self::Unsigned => 1,
             Self::Ticks(ticks) => ticks,
+        }
+    }
+
+    /// What stands in the column for `number`, where that is a number.
+    pub(crate) fn number(self, number: i64) -> i128 {
+        match self {
+            Self::Integer | Self::Ticks(_) => number.into(),
+            Self::Unsigned => i128::from(number) - i128::from(i64::MIN),
+        }
+    }
+
+    /// Numbers of the column, where its times are numbers.
+    pub(crate) fn numbers(self, times: &[Option<i64>]) -> Option<ArrayRef> {
+        let unsigned = |time: &Option<i64>| time.map(|time| (time ^ i64::MIN).cast_unsigned());
+        match self {
+            Self::Integer => Some(Arc::new(Int64Array::from(times.to_vec()))),
+            Self::Unsigned => Some(Arc::new(
+                times.iter().map(unsigned).collect::<UInt64Array>(),
+            )),
+            Self::Ticks(_) => None,
         }
     }
 }
@@ -340,6 +370,13 @@ impl Parser<'_> {
             DataType::Date32 => {
                 let days = cast(cast(value, DataType::Int32), DataType::Int64);
                 (days * lit(86_400_i64), Clock::Ticks(1))
+            }
+            DataType::UInt64 => {
+                const DIGITS: u8 = 20;
+                let wide = cast(value, DataType::Decimal128(DIGITS, 0));
+                let middle = ScalarValue::Decimal128(Some(1 << 63), DIGITS, 0);
+                let moved = cast(wide - lit(middle), DataType::Int64);
+                (moved, Clock::Unsigned)
             }
             found if found.is_integer() => (number, Clock::Integer),
             found => {

@@ -264,11 +264,26 @@ async fn in_any_order_a_key_enters_with_the_step_that_comes_first() {
     );
 }
 
+/// The times as the last numbers without a sign.
+const AT_THE_END: &str =
+    "arrow_cast('18446744073709551515', 'UInt64') + CAST(ts AS BIGINT UNSIGNED)";
+
+#[tokio::test]
+async fn times_above_the_last_number_with_a_sign_are_shown_as_they_are() {
+    let mut funnel = shop("");
+    funnel.source.time = AT_THE_END.to_owned();
+    let report = report_of(VISITS, &funnel).await;
+    let keys = json_of(report.keys.as_ref().unwrap());
+    let times = [10, 20, 50].map(|ts| 18_446_744_073_709_551_515_u64 + ts);
+    assert_eq!(keys[0]["step_times"], json!(times));
+}
+
 #[tokio::test]
 async fn every_type_of_time_gives_the_same_answer() {
     for (time, window) in [
         ("CAST(ts AS SMALLINT)", "40"),
         ("CAST(ts AS BIGINT UNSIGNED)", "40"),
+        (AT_THE_END, "40"),
         ("arrow_cast(ts, 'Timestamp(Second, None)')", "40 seconds"),
         (
             "arrow_cast(ts * 1000, 'Timestamp(Millisecond, Some(\"UTC\"))')",

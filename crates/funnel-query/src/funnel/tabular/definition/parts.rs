@@ -3,7 +3,10 @@
 use funnel_match::{Exclusion, Mode, Spec, SpecError};
 use serde::Deserialize;
 
-use super::{ACTIONS, Scalar, TableExclusion, TableFunnel, TableStep, WINDOW_HINT, one_of, parsed};
+use super::{
+    ACTIONS, Scalar, Span, TableExclusion, TableFunnel, TableStep, WINDOW_HINT, one_of, parsed,
+};
+use crate::funnel::Window;
 use crate::funnel::definition::{DefinitionError, Place};
 
 #[derive(Deserialize)]
@@ -124,20 +127,28 @@ pub(super) fn exclusions(
 
 /// Asks the matcher whether the options go with the mode and with each other.
 pub(super) fn check(place: &Place<'_>, funnel: &TableFunnel) -> Result<(), DefinitionError> {
-    // The lengths of time do not matter here, only which of them are given.
-    let window = (funnel.mode != Mode::Set).then_some(1);
+    // What the lengths are in the unit of the table does not matter here, only whether they are any.
+    let window = match funnel.window {
+        Some(Span::Number(number)) => Some(number),
+        Some(Span::Time(Window::Within(length))) => Some(length.as_secs()),
+        Some(Span::Time(Window::Unbounded)) => None,
+        None => (funnel.mode != Mode::Set).then_some(1),
+    };
     let given = |_: &str, _| Ok::<_, DefinitionError>(Some(1));
     let options = funnel.options(funnel.as_of.map(|_| 0), funnel.gaps(given)?);
     let spec = Spec::new(funnel.mode, funnel.steps.len(), window);
     match spec.and_then(|spec| spec.with_options(options)) {
         Err(SpecError::Option { option, why, mode }) => {
             let key = match option {
-                "bound" => "window_bound",
                 "optional" | "max_gap" => "steps",
                 other => other,
             };
             let problem = format!("does not go with mode \"{mode}\" and the other options");
             Err(place.invalid(key, problem, &format!("{option}: {why}")))
+        }
+        Err(SpecError::Window { must, .. }) => {
+            let problem = format!("does not go with mode \"{}\"", funnel.mode);
+            Err(place.invalid("window", problem, &format!("it {must}")))
         }
         _ => Ok(()),
     }

@@ -174,7 +174,14 @@ async fn options_that_do_not_go_together_are_named_by_their_key() {
             "",
             "`count`",
         ),
-        ("mode = 'set'", &*gap, "", "`steps`"),
+        (
+            "mode = 'set'",
+            &*gap.replace("window = 100", ""),
+            "",
+            "`steps`",
+        ),
+        ("mode = 'set'", FUNNEL, "", "`window`"),
+        ("mode = 'ORDERED'", FUNNEL, "", "write \"ordered\""),
         ("mode = 'ch:default'\nas_of = 5", FUNNEL, "", "`as_of`"),
         (
             "entry = 'last'",
@@ -216,6 +223,10 @@ async fn options_that_do_not_go_together_are_named_by_their_key() {
             "{wanted}: {error}"
         );
     }
+    let no_length = FUNNEL.replace("window = 100", "window = true");
+    let error = TableFunnel::parse("test.toml", &no_length).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("such as \"30 minutes\""), "{source}");
     let mut wrong = shop_with("", REFUND);
     wrong.exclusions[0].when = "what".to_owned();
     assert!(refusal(ORDERS, &wrong).await.contains("exclusions[0].when"));
