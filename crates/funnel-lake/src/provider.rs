@@ -7,6 +7,7 @@
 mod bounds;
 mod order;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
@@ -308,7 +309,8 @@ impl TableProvider for DeltaTableProvider {
         }
         let partitions = state.config().target_partitions().max(1);
         let ordered = order::ordered(&files, &self.schema, partitions)?;
-        let partitioned = |file: &&ScanFile| file.to_partitioned(&self.file_schema);
+        let wanted = self.columns_of(projection, filters);
+        let partitioned = |file: &&ScanFile| file.to_partitioned(&self.file_schema, &wanted);
         let (groups, ordering): (Vec<FileGroup>, _) = match ordered {
             Some((groups, order)) => {
                 let group = |files: Vec<&ScanFile>| files.iter().map(partitioned).collect();
@@ -332,6 +334,17 @@ impl TableProvider for DeltaTableProvider {
 }
 
 impl DeltaTableProvider {
+    /// The columns that a scan gives or looks at.
+    fn columns_of(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> HashSet<usize> {
+        let given = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let looked_at = filters.iter().flat_map(Expr::column_refs);
+        let looked_at = looked_at.filter_map(|column| self.schema.index_of(column.name()).ok());
+        given.into_iter().chain(looked_at).collect()
+    }
+
     /// The store under which DataFusion finds the files.
     fn store_url(&self, state: &dyn Session) -> DfResult<ObjectStoreUrl> {
         if self.location.local().is_some() {
@@ -386,12 +399,13 @@ impl ScanFile {
         })
     }
 
-    fn to_partitioned(&self, file_schema: &Schema) -> PartitionedFile {
+    /// With what is known of the `wanted` columns, which are few of many.
+    fn to_partitioned(&self, file_schema: &Schema, wanted: &HashSet<usize>) -> PartitionedFile {
         let mut file = PartitionedFile::new_from_meta(self.meta.clone())
             .with_partition_values(self.partition_values.clone());
-        let statistics = self
-            .bounds
-            .statistics(file_schema, &self.partition_values, self.sorted);
+        let statistics =
+            self.bounds
+                .statistics(file_schema, &self.partition_values, self.sorted, wanted);
         file.statistics = Some(Arc::new(statistics));
         file
     }

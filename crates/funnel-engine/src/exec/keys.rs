@@ -37,18 +37,27 @@ pub(super) fn starts_of_sorted(keys: &[ArrayRef], first: Option<usize>) -> Resul
     }))
 }
 
-/// The rows that are marked as changed, or where `differ` says so. Most rows are like the one before them: eight are
-/// passed over at once.
+/// The rows that are marked as changed, or where `differ` says so. Most rows are like the one before them: of eight at
+/// once, only those that are marked are looked at.
 fn changed(changes: &[u8], differ: impl Fn(usize) -> bool) -> Vec<usize> {
     let mut rows = Vec::new();
-    for (group, of) in changes.chunks(8).enumerate() {
-        if of.iter().fold(0, |any, change| any | change) == SAME {
-            continue;
+    let mut look_at = |row: usize, change: u8| {
+        if change & CHANGED != 0 || differ(row) {
+            rows.push(row);
         }
-        for (row, change) in (8 * group..).zip(of) {
-            if *change & CHANGED != 0 || *change & VIEWS_DIFFER != 0 && differ(row) {
-                rows.push(row);
-            }
+    };
+    let (groups, rest) = changes.as_chunks::<8>();
+    for (group, of) in groups.iter().enumerate() {
+        let mut marks = u64::from_le_bytes(*of);
+        while marks != 0 {
+            let place = marks.trailing_zeros() as usize / 8;
+            look_at(8 * group + place, of[place]);
+            marks &= !(0xFF << (8 * place));
+        }
+    }
+    for (row, change) in (8 * groups.len()..).zip(rest) {
+        if *change != SAME {
+            look_at(row, *change);
         }
     }
     rows

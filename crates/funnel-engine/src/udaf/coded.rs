@@ -18,8 +18,8 @@ use super::masks::Steps;
 
 /// A batch with more values than this is read row by row.
 const VALUES_MAX: usize = 128;
-/// Slots of the table that knows the values of a batch: twice as many keep searches short.
-const SLOTS: usize = 2 * VALUES_MAX;
+/// Slots of the table that knows the values of a batch: four times as many, so that the first is mostly the one.
+const SLOTS: usize = 4 * VALUES_MAX;
 /// A dictionary with more values than this is not looked through.
 const DICTIONARY_MAX: usize = 64 * VALUES_MAX;
 
@@ -153,33 +153,44 @@ impl Values {
     fn views(column: &ArrayRef, views: &[u128]) -> Option<Self> {
         let mut values = Numbers::default();
         let mut known = [(0_u128, u8::MAX); SLOTS];
-        let mut codes = Vec::with_capacity(views.len());
+        let mut codes = vec![0; views.len()];
         let nulls = column.nulls();
-        for (row, view) in views.iter().enumerate() {
+        for (row, (view, code)) in views.iter().zip(&mut codes).enumerate() {
             if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                codes.push(values.null(row)?);
+                *code = values.null(row)?;
                 continue;
             }
-            let mut slot = slot_of(*view);
-            loop {
-                let (found, code) = known[slot];
-                if code == u8::MAX {
-                    let code = values.next(row)?;
-                    known[slot] = (*view, code);
-                    codes.push(code);
-                    break;
-                }
-                if found == *view {
-                    codes.push(code);
-                    break;
-                }
-                slot = (slot + 1) % SLOTS;
-            }
+            let slot = slot_of(*view);
+            let (found, of_found) = known[slot];
+            *code = match found == *view && of_found != u8::MAX {
+                true => of_found,
+                false => Self::search(&mut known, slot, *view, || values.next(row))?,
+            };
         }
         Some(Self {
             codes,
             firsts: values.firsts,
         })
+    }
+
+    /// The number of a view that is not the first of its slot.
+    fn search(
+        known: &mut [(u128, u8); SLOTS],
+        mut slot: usize,
+        view: u128,
+        next: impl FnOnce() -> Option<u8>,
+    ) -> Option<u8> {
+        loop {
+            match known[slot] {
+                (_, u8::MAX) => {
+                    let code = next()?;
+                    known[slot] = (view, code);
+                    return Some(code);
+                }
+                (found, code) if found == view => return Some(code),
+                _ => slot = (slot + 1) % SLOTS,
+            }
+        }
     }
 }
 

@@ -89,15 +89,21 @@ impl FileBounds {
     /// Statistics over the columns in the file, then the partition columns. Bounds of times and
     /// texts may lie outside of the values, so they are estimates; the others are exact. So are
     /// equal ones where `ours` says that they are none that another writer cut off: a text that is
-    /// the same in all rows, such as the account, is not read then.
+    /// the same in all rows, such as the account, is not read then. Of columns that are not `wanted`
+    /// nothing is said.
     pub(super) fn statistics(
         &self,
         file_schema: &Schema,
         partition: &[ScalarValue],
         ours: bool,
+        wanted: &HashSet<usize>,
     ) -> Statistics {
         let exact = |kind: &DataType| kind.is_integer() || *kind == DataType::Date32;
-        let inside = self.columns.iter().zip(file_schema.fields()).map(|(c, f)| {
+        let inside = self.columns.iter().zip(file_schema.fields()).enumerate();
+        let inside = inside.map(|(at, (c, f))| {
+            if !wanted.contains(&at) {
+                return ColumnStatistics::new_unknown();
+            }
             let is_one = ours && c.nulls == Some(0) && c.min == c.max;
             let known = |value: &Option<ScalarValue>| match value {
                 Some(value) if is_one || exact(f.data_type()) => Precision::Exact(value.clone()),

@@ -49,15 +49,27 @@ impl Code {
 
 /// Is stream `a` at a lesser key than `b`, or at the same and the earlier of the two? Codes of both are after the same
 /// key; that of the greater is after the lesser from now on.
+#[inline(always)]
 pub(super) fn is_before<'a>(
     codes: &mut [Code],
     key: impl Fn(usize) -> Option<&'a [u8]>,
     (a, b): (usize, usize),
 ) -> bool {
     let (left, right) = (codes[a], codes[b]);
-    if left != right {
-        return left < right;
+    match left == right {
+        true => is_before_by_key(codes, key, (a, b)),
+        false => left < right,
     }
+}
+
+/// The same where the codes are equal.
+#[cold]
+fn is_before_by_key<'a>(
+    codes: &mut [Code],
+    key: impl Fn(usize) -> Option<&'a [u8]>,
+    (a, b): (usize, usize),
+) -> bool {
+    let left = codes[a];
     let (Some(offset), Some(one), Some(other)) = (left.offset(), key(a), key(b)) else {
         return a < b;
     };

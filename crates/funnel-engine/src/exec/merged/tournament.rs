@@ -42,10 +42,13 @@ impl Tournament {
             if other == EMPTY {
                 break;
             }
-            if less(other, stream) {
-                self.nodes[node] = stream;
-                stream = other;
-            }
+            // Who wins cannot be foreseen: chosen without a branch.
+            let (winner, loser) = match less(other, stream) {
+                true => (other, stream),
+                false => (stream, other),
+            };
+            self.nodes[node] = loser;
+            stream = winner;
             node /= 2;
         }
         self.nodes[node] = stream;
