@@ -159,8 +159,7 @@ impl Batch {
     }
 }
 
-/// Which rows are looked at cannot be foreseen, so each is written, and passed over or not by where
-/// the next one goes.
+/// The rows that are looked at, and where each run of them ends.
 fn looked_at<M: Copy + Default + PartialEq>(
     ticks: &[i64],
     masks: &[M],
@@ -168,18 +167,36 @@ fn looked_at<M: Copy + Default + PartialEq>(
     all_rows: bool,
     offsets: &[usize],
 ) -> (Vec<i64>, Vec<M>, Vec<usize>) {
+    let is_step = |mask: M| mask != M::default();
+    match seen {
+        None if !all_rows => kept(ticks, masks, offsets, |_, mask| is_step(mask)),
+        None => kept(ticks, masks, offsets, |_, _| true),
+        Some(seen) => kept(ticks, masks, offsets, |row, mask| {
+            seen.value(row) && (all_rows || is_step(mask))
+        }),
+    }
+}
+
+/// Which rows are kept cannot be foreseen, so each is written, and passed over or not by where the
+/// next one goes.
+fn kept<M: Copy + Default>(
+    ticks: &[i64],
+    masks: &[M],
+    offsets: &[usize],
+    is_kept: impl Fn(usize, M) -> bool,
+) -> (Vec<i64>, Vec<M>, Vec<usize>) {
     let rows = offsets.last().copied().unwrap_or_default();
-    let is_step = |mask: &M| all_rows || *mask != M::default();
-    // Room for no more: what is not looked at is mostly more than what is.
-    let most = masks.iter().take(rows).filter(|mask| is_step(mask)).count();
+    // Room for no more: what is passed over is mostly more than what is kept.
+    let counted = masks[..rows].iter().enumerate();
+    let most = counted.filter(|(row, mask)| is_kept(*row, **mask)).count();
     let (mut times, mut kept) = (vec![0; most + 1], vec![M::default(); most + 1]);
     let (mut end, mut ends) = (0, Vec::with_capacity(offsets.len()));
     ends.push(0);
     for run in offsets.windows(2) {
-        for row in run[0]..run[1] {
-            (times[end], kept[end]) = (ticks[row], masks[row]);
-            let is_step = is_step(&masks[row]);
-            end += usize::from(is_step && seen.is_none_or(|seen| seen.value(row)));
+        let of_run = ticks[run[0]..run[1]].iter().zip(&masks[run[0]..run[1]]);
+        for (row, (tick, mask)) in (run[0]..).zip(of_run) {
+            (times[end], kept[end]) = (*tick, *mask);
+            end += usize::from(is_kept(row, *mask));
         }
         ends.push(end);
     }
