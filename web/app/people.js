@@ -2,7 +2,7 @@ import { json, paths } from "./api.js";
 import { $, h, announce, copy, skeleton } from "./dom.js";
 import { num, stamp, NONE } from "./format.js";
 import { follow, href, noDrill, read, set } from "./state.js";
-import { reasonWords, stateWords, units } from "./words.js";
+import { outcomeWords, reasonWords, stateWords, units } from "./words.js";
 import { table } from "./table.js";
 import { timeline, verdict } from "./explain.js";
 import { errorBox } from "./errors.js";
@@ -124,6 +124,7 @@ function keysTable(column, keys, state) {
   return table(`${units(column.unit)} that stopped here`, [
     { key: "key", title: "Key", cell: (row) => h("a", { class: "key", href: href(state, { key: row.key }), onclick: (e) => follow(e, { key: row.key }) }, keyWords(row.key)) },
     mixed && { key: "state", title: "Outcome", cell: (row) => stateWords(row.state) + (row.reason ? `: ${reasonWords(row.reason)}` : "") },
+    keys.some((row) => row.offer_outcome) && { key: "offer_outcome", title: "Became of the offer", cell: (row) => (row.offer_outcome ? outcomeWords(row.offer_outcome) : NONE) },
     { key: "last", title: "Last step at", value: lastTime, cell: (row) => (lastTime(row) ? stamp(lastTime(row)) : NONE) },
   ].filter(Boolean), keys, { class: "keys" });
 }

@@ -299,6 +299,9 @@ test("the keyboard leads from a bar over the reasons to a timeline, and back to 
   await drawer.locator(".keys .key").first().waitFor();
   assert.equal(digits(await drawer.locator(".total").textContent().then((t) => t.split(" ")[0])), total);
   assert.equal(await drawer.locator(".keys .key").count(), keys.length);
+  const outcomes = keys.filter((row) => row.offer_outcome);
+  assert.ok(outcomes.length > 0);
+  assert.equal(await drawer.getByRole("columnheader", { name: "Became of the offer" }).count(), 1);
   await shoot(page, "people-light", false);
   const [file] = await Promise.all([page.waitForEvent("download"), drawer.getByRole("button", { name: /^CSV of these/ }).click()]);
   const { limit: _, ...all } = patch;
