@@ -82,6 +82,7 @@ class Server:
         self.log = tempfile.NamedTemporaryFile()
         with open(self.log.name, "w") as log:
             self.process = subprocess.Popen(words, stderr=log)
+        atexit.register(self.end)
         self.port = self.port_told()
         self.get("/readyz")
         self.ready = time.monotonic() - begin

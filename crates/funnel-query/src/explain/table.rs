@@ -1,5 +1,7 @@
 //! `funnel explain --table`: the timeline of one key of a definition over a table.
 
+mod attempts;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -24,7 +26,8 @@ use crate::funnel::tabular::{self, History, history};
 
 /// Explains one key of `funnel` over the tables that were registered with `session`. Columns of the
 /// rows: unit_key, row, event_time (a number where time is one), the held expressions, satisfies,
-/// class, decision, event_id, level, level_step, missing_step, reason, reason_text.
+/// class, decision, event_id, level, level_step, missing_step, reason, reason_text; where attempts are
+/// counted `attempt`, too, from 1. Level and reason are those of the best attempt.
 ///
 /// # Errors
 /// Usage when the definition does not fit the table or no row has the key; query when the query
@@ -40,15 +43,19 @@ pub async fn explain_key(
     }
     in_order_of_time(&mut history)
         .map_err(|source| QueryError::query("could not lay out the timeline", source.into()))?;
-    let judgement = judge(&history);
+    let (judgement, attempts) = judge(&history);
     let words = Words {
         titles: funnel.steps.iter().map(|step| &*step.title).collect(),
         mode: funnel.mode.to_string(),
         clock: history.clock,
     };
     let names: Vec<&str> = funnel.steps.iter().map(|step| &*step.name).collect();
-    let verdict = verdict(&words, &names, key.to_owned(), &judgement);
-    let rows = table(funnel, &history, &words, &verdict, &judgement)
+    let mut verdict = verdict(&words, &names, key.to_owned(), &judgement);
+    if let Some(count) = attempts.iter().flatten().max().filter(|count| **count > 1) {
+        verdict.text = format!("of {count} attempts the best: {}", verdict.text);
+    }
+    let attempts = history.counted.as_ref().map(|_| attempts);
+    let rows = table(funnel, &history, &words, &verdict, &judgement, attempts)
         .map_err(|source| QueryError::query("could not lay out the timeline", source.into()))?;
     Ok(Explanation {
         verdict,
@@ -103,7 +110,8 @@ struct Best {
     rank: (usize, u8),
 }
 
-fn judge(history: &History) -> Judgement {
+/// What became of each row, and in which attempt it is, where those are counted.
+fn judge(history: &History) -> (Judgement, Vec<Option<i32>>) {
     let mut decisions = vec![Decision::Filtered; history.events.len()];
     let all = (0..history.spec.steps()).fold(0, |all, step| all | 1_u64 << step);
     let mut ids = HashSet::new();
@@ -124,8 +132,19 @@ fn judge(history: &History) -> Judgement {
             }
         };
     }
+    match &history.counted {
+        Some(counted) => attempts::judge(history, counted, &placed, decisions),
+        None => {
+            let numbers = vec![None; decisions.len()];
+            (of_best(history, &placed, decisions), numbers)
+        }
+    }
+}
+
+/// The rows of the best chain of the key, and why it goes no further.
+fn of_best(history: &History, placed: &[(usize, Row)], mut decisions: Vec<Decision>) -> Judgement {
     let spec = &history.spec;
-    let Some(best) = best(history, &placed) else {
+    let Some(best) = best(history, placed) else {
         return Judgement {
             decisions,
             reached: 0,
@@ -149,15 +168,20 @@ fn judge(history: &History) -> Judgement {
     }
 }
 
-/// The first of the best, in the order of the held values.
-fn best(history: &History, placed: &[(usize, Row)]) -> Option<Best> {
+/// The rows of equal held values, in the order of those, with their places.
+fn runs(history: &History, placed: &[(usize, Row)]) -> Vec<(Vec<usize>, Vec<Row>)> {
     let hold = |at: &usize| history.events[*at].hold.as_ref();
     let mut runs = placed.to_vec();
     runs.sort_by(|(a, _), (b, _)| hold(a).cmp(&hold(b)));
+    let runs = runs.chunk_by(|(a, _), (b, _)| hold(a) == hold(b));
+    runs.map(|run| run.iter().copied().unzip()).collect()
+}
+
+/// The first of the best, in the order of the held values.
+fn best(history: &History, placed: &[(usize, Row)]) -> Option<Best> {
     let mut matcher = Matcher::new(history.spec.clone());
     let mut best: Option<Best> = None;
-    for run in runs.chunk_by(|(a, _), (b, _)| hold(a) == hold(b)) {
-        let (places, rows): (Vec<usize>, Vec<Row>) = run.iter().copied().unzip();
+    for (places, rows) in runs(history, placed) {
         let outcome = matcher.outcome(&rows);
         let rank = outcome.state.rank(outcome.level);
         if best.as_ref().is_none_or(|best| rank > best.rank) {
@@ -173,6 +197,7 @@ fn table(
     words: &Words<'_>,
     verdict: &Verdict,
     judgement: &Judgement,
+    attempts: Option<Vec<Option<i32>>>,
 ) -> Result<RecordBatch, ArrowError> {
     let events = &history.events;
     let number = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -189,6 +214,9 @@ fn table(
     ];
     for (name, values) in funnel.hold.iter().zip(&history.holds) {
         columns.push((name.as_str(), cast(values, &DataType::Utf8)?));
+    }
+    if let Some(attempts) = attempts {
+        columns.push(("attempt", Arc::new(Int32Array::from(attempts))));
     }
     let decision = |at: usize| judgement.decisions[at];
     let level = number(verdict.level);

@@ -12,7 +12,10 @@ const VISITS: &str = "CREATE TABLE visits AS SELECT * FROM (VALUES
     ('ann', 10, 'view', 'a1', 1), ('ann', 20, 'help', 'a2', 1), ('ann', 30, 'cart', 'a3', 1),
     ('ann', 30, 'cart', 'a3', 1), ('ann', 95, 'buy', 'a4', 1),
     ('ben', 10, 'view', 'b1', 1), ('ben', 30, 'cart', 'b2', 2), ('ben', NULL, 'buy', 'b3', 1),
-    ('cat', 5, 'buy', 'c1', 1), ('cat', 40, 'view', 'c2', 1), ('cat', 41, 'test', 'c3', 1)
+    ('cat', 5, 'buy', 'c1', 1), ('cat', 40, 'view', 'c2', 1), ('cat', 41, 'test', 'c3', 1),
+    ('dan', 1, 'cart', 'd1', 1), ('dan', 2, 'view', 'd2', 1), ('dan', 3, 'cart', 'd3', 1),
+    ('dan', 70, 'buy', 'd4', 1), ('dan', 80, 'view', 'd5', 1), ('dan', 81, 'help', 'd6', 1),
+    ('dan', 82, 'cart', 'd7', 1), ('dan', 83, 'buy', 'd8', 1), ('dan', 90, 'view', 'd9', 1)
   ) AS v (visitor, second, what, id, basket)";
 
 const FUNNEL: &str = r#"
@@ -137,7 +140,7 @@ async fn explanations_and_the_table_of_keys_say_the_same() {
         let levels = keys.column_by_name("level").unwrap();
         let levels = levels.as_primitive::<Int32Type>();
         let times = keys.column_by_name("step_times").unwrap().as_list::<i32>();
-        assert_eq!(keys.num_rows(), 3);
+        assert_eq!(keys.num_rows(), 4);
         for unit in 0..keys.num_rows() {
             let key = names.value(unit);
             let answer = explain_key(&session, &funnel, key).await.unwrap();
@@ -173,4 +176,43 @@ async fn a_key_that_no_row_has_is_answered_with_the_nearest() {
         said.contains("table `visits` has the key `anne`; the nearest keys are `ann`"),
         "{said}"
     );
+}
+
+/// In each attempt the rows of its own chain, level and reason of the best; as many as the report counts.
+#[tokio::test]
+async fn attempts_are_explained_one_by_one() {
+    for (count, attempts) in [("attempts", 3), ("completions", 1)] {
+        let funnel = shop(&format!("count = '{count}'"));
+        let session = visits().await;
+        let answer = explain_key(&session, &funnel, "dan").await.unwrap();
+        let classes = text(&answer.rows, "class").unwrap();
+        let classes: Vec<&str> = classes.iter().flatten().collect();
+        let numbers = answer.rows.column_by_name("attempt").unwrap();
+        let numbers: Vec<_> = numbers.as_primitive::<Int32Type>().iter().collect();
+        let expected = [
+            (None, "before_entry"),
+            (Some(1), "used"),
+            (Some(1), "used"),
+            (None, "out_of_window"),
+            (Some(2), "used"),
+            (Some(2), "not_a_step"),
+            (Some(2), "used"),
+            (Some(2), "used"),
+            (Some(3), "used"),
+        ];
+        let found: Vec<_> = numbers.into_iter().zip(classes).collect();
+        assert_eq!(found, expected, "{count}");
+        assert_eq!((answer.verdict.level, answer.verdict.reason), (3, None));
+        assert!(answer.verdict.text.starts_with("of 3 attempts the best: "));
+        let report = table_report(&session, &funnel, true).await.unwrap();
+        let keys = report.keys.unwrap();
+        let of_dan = text(&keys, "key").unwrap();
+        let of_dan = of_dan.iter().filter(|key| *key == Some("dan")).count();
+        assert_eq!(of_dan, attempts, "{count}");
+    }
+    let (classes, verdict) = explained("count = 'attempts'", "ann").await;
+    let once = explained("", "ann").await;
+    assert_eq!((classes, verdict.reason), (once.0, once.1.reason));
+    let (_, verdict) = explained("count = 'attempts'", "cat").await;
+    assert_eq!(verdict.reason, Some("never_seen"));
 }

@@ -255,6 +255,11 @@ impl Evaluation {
         self.matcher.spec()
     }
 
+    /// The funnel whose attempts are counted, where they are.
+    pub(super) fn counted(&self) -> Option<&Spec> {
+        self.attempts.as_ref().map(Matcher::spec)
+    }
+
     /// The columns of held values.
     pub(super) fn held<'a>(
         &self,

@@ -3,7 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::row::OwnedRow;
 use datafusion::prelude::SessionContext;
-use funnel_match::{Count, Spec};
+use funnel_match::Spec;
 use futures::StreamExt;
 
 use super::definition::{Breakdown, TableFunnel, Touch};
@@ -29,7 +29,10 @@ pub(crate) struct History {
     pub(crate) events: Vec<Event>,
     /// The held values of each event, by expression.
     pub(crate) holds: Vec<ArrayRef>,
+    /// Of the key, or of each of its attempts.
     pub(crate) spec: Spec,
+    /// The funnel whose attempts are counted, where they are.
+    pub(crate) counted: Option<Spec>,
     pub(crate) clock: Clock,
 }
 
@@ -43,13 +46,6 @@ pub(crate) async fn history(
         return Err(QueryError::usage(format!(
             "funnel `{}` has the breakdown attribution `all`, so a key is several funnels: leave \
              the breakdown out, and name the rows of one with --where",
-            funnel.name
-        )));
-    }
-    if funnel.count != Count::Unique {
-        return Err(QueryError::usage(format!(
-            "funnel `{}` counts attempts, of which a key can have several: only a key that counts \
-             once can be explained; leave `count` out",
             funnel.name
         )));
     }
@@ -93,6 +89,7 @@ pub(crate) async fn history(
         holds: holds.map_err(|source| failed(source.into()))?,
         events,
         spec: evaluation.spec().clone(),
+        counted: evaluation.counted().cloned(),
         clock: plan.clock,
     })
 }

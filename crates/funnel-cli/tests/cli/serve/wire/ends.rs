@@ -83,11 +83,10 @@ async fn the_time_of_the_server_is_the_most_that_there_is() {
     texts(&client, "SET statement_timeout = '1h'").await;
     let said = refusal(&client, ENDLESS).await;
     assert_eq!(said.code().code(), "57014", "{said:?}");
-    // A cursor that nobody reads does not keep the only place for ever.
+    // A cursor that nobody reads gives the only place to others, and ends all the same.
     texts(&client, "BEGIN; DECLARE c CURSOR FOR SELECT a.value FROM range(0, 1000000) AS a, range(0, 1000000) AS b").await;
     let other = connect(&service).await;
-    let said = refusal(&other, "SELECT 1").await;
-    assert_eq!(said.code().code(), "53300", "{said:?}");
+    assert_eq!(text(&other, "SELECT 1").await, "1");
     let said = refusal(&client, "FETCH ALL FROM c").await;
     assert_eq!(said.code().code(), "57014", "{said:?}");
     texts(&client, "ROLLBACK").await;
