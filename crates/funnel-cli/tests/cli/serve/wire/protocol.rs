@@ -111,10 +111,15 @@ async fn columns_may_have_the_same_name() {
         "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC, 1";
     assert_eq!(texts(&client, sorted).await, texts(&client, known).await);
     // What is sorted by is the column, not what it is cast to.
-    let cast =
-        "SELECT event_time::date FROM events ORDER BY extract(hour FROM event_time) DESC LIMIT 1";
-    let known = "SELECT CAST(event_time AS date) AS d FROM events ORDER BY extract(hour FROM event_time) DESC LIMIT 1";
-    assert_eq!(texts(&client, cast).await, texts(&client, known).await);
+    let sorted_by = |cast: &str, of: &str| {
+        format!("SELECT {cast} FROM events ORDER BY extract(hour FROM {of}) DESC, event_id LIMIT 5")
+    };
+    let cast = sorted_by("event_time::date", "event_time");
+    let known = sorted_by("CAST(event_time AS date) AS d", "event_time");
+    let known = texts(&client, &known).await;
+    assert_eq!(texts(&client, &cast).await, known);
+    let by_day = sorted_by("event_time::date AS d", "event_time::date");
+    assert_ne!(texts(&client, &by_day).await, known);
 }
 
 /// The settings of the engine are none of PostgreSQL's tables.
