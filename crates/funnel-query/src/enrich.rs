@@ -9,6 +9,7 @@
 //! | `link` | rows that share an id of a chat share what they know |
 //! | `visitor` | the rules over one visitor: `bind` (one session), `chats`, `legs` |
 //! | `output`, `calendar` | rows as Arrow columns again |
+//! | `parts` | rows in parts that nothing ties together |
 //!
 //! The result depends on the set of events alone, not on the order of their arrival.
 
@@ -20,19 +21,22 @@ mod intern;
 mod legs;
 mod link;
 mod output;
+mod parts;
 pub mod provider;
 mod read;
 mod row;
 pub mod schema;
 mod visitor;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use hashbrown::HashMap;
 
 use calendar::Calendar;
 use intern::{Interner, NULL, Sym};
@@ -57,9 +61,9 @@ pub struct EnrichRules {
 /// The enriched rows, ordered by account, visitor and time, and the batches they came from.
 #[derive(Debug)]
 pub(crate) struct Enriched {
-    texts: Interner,
+    texts: Arc<Interner>,
     rows: Vec<Row>,
-    batches: Vec<RecordBatch>,
+    batches: Arc<[RecordBatch]>,
     calendar: Calendar,
 }
 
@@ -81,11 +85,25 @@ impl Enriched {
         let rows = in_order(kept, copies, derived, &texts);
         let calendar = Calendar::new(&rules.zones, &mut texts);
         Ok(Self {
-            texts,
+            texts: Arc::new(texts),
             rows,
-            batches,
+            batches: batches.into(),
             calendar,
         })
+    }
+
+    /// The rows in parts that nothing ties together: no visitor, session, offer or conversation has
+    /// rows in two of them. A part has at least `rows` rows, unless it is the last, and the parts
+    /// follow each other by account and time.
+    pub(crate) fn split(self, rows: usize) -> Vec<Self> {
+        let parts = parts::split(self.rows, rows);
+        let part = |rows| Self {
+            texts: Arc::clone(&self.texts),
+            rows,
+            batches: Arc::clone(&self.batches),
+            calendar: self.calendar.clone(),
+        };
+        parts.into_iter().map(part).collect()
     }
 
     /// Bytes held, roughly.

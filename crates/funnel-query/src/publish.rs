@@ -5,6 +5,7 @@
 //! | `incremental` | one run: what came since the last one, and the days that it changes |
 //! | `keys`, `index`, `closure` | what ties events together, on which days, and following it |
 //! | `state`, `merge` | what each key contributes to a day, and replacing it |
+//! | `parts` | the rows of days, made part by part |
 //! | `build`, `contract`, `write` | the rows of the marts, their types, their place in the lake |
 //! | `record` | what was published, and from what |
 
@@ -16,6 +17,7 @@ mod incremental;
 mod index;
 mod keys;
 mod merge;
+mod parts;
 mod record;
 mod state;
 mod write;

@@ -230,7 +230,6 @@ pub(crate) async fn counts(
 /// The units of several reports that differ in funnel and breakdown only, and name their account.
 pub(crate) async fn units(
     session: &QuerySession,
-    unit: Unit,
     requests: &[ReportRequest],
 ) -> Result<Vec<Vec<RecordBatch>>> {
     let Some(first) = requests.first() else {
@@ -238,7 +237,7 @@ pub(crate) async fn units(
     };
     let scope = first.scope(first.account.clone().unwrap_or_default());
     let questions: Vec<Question<'_>> = requests.iter().map(ReportRequest::question).collect();
-    execution::units_of_all(session.ctx(), &scope, unit, &questions).await
+    execution::units_of_all(session.ctx(), &scope, &questions).await
 }
 
 /// The rows of a report from its [`units`].
@@ -352,7 +351,7 @@ fn laid_out(
 /// # Errors
 /// Usage: there is no such account, or there are several and none is named.
 pub async fn choose_account(session: &QuerySession, asked: Option<&str>) -> Result<String> {
-    let accounts = accounts(session).await?;
+    let accounts = accounts(session, "events").await?;
     let listed = accounts.join(", ");
     match (asked, accounts.as_slice()) {
         (Some(asked), _) if accounts.iter().any(|known| known == asked) => Ok(asked.to_owned()),

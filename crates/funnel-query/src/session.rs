@@ -160,15 +160,58 @@ impl QuerySession {
 
     /// A session whose `events` are `batches` (of the events schema), with every view over them.
     pub async fn from_batches(batches: Vec<RecordBatch>, options: QueryOptions) -> Result<Self> {
-        let session = Self::without_lake(options)?;
         let schema = match batches.first() {
             Some(batch) => batch.schema(),
             None => funnel_events::events_schema(),
         };
         let events = MemTable::try_new(schema, vec![batches])
             .map_err(|source| QueryError::query("could not take the event batches", source))?;
+        let session = Self::without_lake(options)?;
         session.add_events(Arc::new(events)).await?;
         Ok(session)
+    }
+
+    /// Sessions over `events` (of the events schema) in parts of at least `rows` rows that nothing
+    /// ties together; there is at least one.
+    pub(crate) async fn in_parts(
+        events: Arc<dyn TableProvider>,
+        options: &QueryOptions,
+        rows: usize,
+    ) -> Result<Vec<Self>> {
+        let failed = |source| QueryError::query("could not read the events", source);
+        let reader = Self::without_lake(options.clone())?;
+        let mut state = reader.ctx.state();
+        // Few rows of many are wanted.
+        state
+            .config_mut()
+            .options_mut()
+            .execution
+            .parquet
+            .pushdown_filters = true;
+        let whole = EnrichedProvider::try_new(Arc::clone(&events), rules(options))?;
+        let parts = whole.split(&state, rows).await.map_err(failed)?;
+        let mut options = options.clone();
+        if parts.len() > 1 {
+            // Several run beside each other, each on a core of its own.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            options.target_partitions = Some(1);
+            options.memory_limit = options.memory_limit.map(|bytes| bytes / cores);
+        }
+        let mut sessions = Vec::with_capacity(parts.len());
+        for part in parts {
+            let session = Self::without_lake(options.clone())?;
+            session.add_enriched(Arc::clone(&events), part).await?;
+            sessions.push(session);
+        }
+        Ok(sessions)
+    }
+
+    /// Makes the rows of a view once, for the many that will read it.
+    pub(crate) async fn keep(&self, view: &str) -> Result<()> {
+        let failed = |source| QueryError::query(format!("could not make view `{view}`"), source);
+        let rows = async { self.ctx.table(view).await?.cache().await };
+        let rows = rows.await.map_err(failed)?;
+        self.add_table(view, rows.into_view())
     }
 
     /// The DataFusion context behind this session.
@@ -282,11 +325,15 @@ impl QuerySession {
 
     /// Registers `events` and every view over it.
     async fn add_events(&self, events: Arc<dyn TableProvider>) -> Result<()> {
-        let rules = EnrichRules {
-            zones: self.options.accounts.clone(),
-            event_days: self.options.event_days,
-        };
-        let enriched = EnrichedProvider::try_new(Arc::clone(&events), rules)?;
+        let enriched = EnrichedProvider::try_new(Arc::clone(&events), rules(&self.options))?;
+        self.add_enriched(events, enriched).await
+    }
+
+    async fn add_enriched(
+        &self,
+        events: Arc<dyn TableProvider>,
+        enriched: EnrichedProvider,
+    ) -> Result<()> {
         let columns = enriched.schema();
         self.add_table("events", events)?;
         self.add_table("events_enriched", Arc::new(enriched))?;
@@ -298,6 +345,13 @@ impl QuerySession {
             self.complete_until,
         );
         views::register(&self.ctx, self.as_of).await
+    }
+}
+
+fn rules(options: &QueryOptions) -> EnrichRules {
+    EnrichRules {
+        zones: options.accounts.clone(),
+        event_days: options.event_days,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Inside one session: which copies count, and which offer each row belongs to.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::intern::{NULL, Sym};
 use super::row::{Availability, Duplicate, Flow, Join, Row, code};

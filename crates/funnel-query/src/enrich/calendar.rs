@@ -12,7 +12,7 @@ const DAY_US: i64 = 86_400_000_000;
 const QUARTER_US: i64 = 900_000_000;
 
 /// The time zones of the accounts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Calendar {
     zones: HashMap<Sym, Tz>,
     /// Account and quarter of an hour that were asked last, with their offset in microseconds.

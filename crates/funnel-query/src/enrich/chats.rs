@@ -1,6 +1,8 @@
 //! The conversations of one visitor: which rows are one conversation, its key, its derived rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::intern::{Interner, NULL, Sym};
 use super::legs::{Canonical, Fact, find_legs};

@@ -1,6 +1,6 @@
 //! Exact duplicates: rows with one event id are one event.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::intern::Interner;
 use super::read::{Coordinate, RowReader};

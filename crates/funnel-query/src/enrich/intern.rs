@@ -1,7 +1,8 @@
 //! Texts as numbers: rows compare and copy ids without touching the text.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 /// A text of an [`Interner`]; [`NULL`] is no text.
 pub(crate) type Sym = u32;

@@ -1,7 +1,9 @@
 //! Which chat rows are one chat, and whose it is: rows that share an id of the chat share what any
 //! of them knows about visitor, session, offer and engagement.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::intern::{Interner, NULL, Sym};
 use super::row::{Flow, Join, Row, Source, code};

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
+use datafusion::common::{
+    DataFusionError, Result as DfResult, ScalarValue, internal_datafusion_err,
+};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
@@ -54,7 +56,16 @@ pub struct EnrichedProvider {
     schema: SchemaRef,
     events: Arc<dyn TableProvider>,
     rules: EnrichRules,
+    part: Option<Part>,
     state: Mutex<Option<State>>,
+}
+
+/// A part of the rows, as [`Enriched::split`] makes it.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    number: usize,
+    /// How many rows a part has at least.
+    rows: usize,
 }
 
 /// What the first scan left for the others.
@@ -86,8 +97,37 @@ impl EnrichedProvider {
             schema: enriched_schema(&schema),
             events,
             rules,
+            part: None,
             state: Mutex::new(None),
         })
+    }
+
+    /// The view in parts of at least `rows` rows that nothing ties together, the whole in one if it
+    /// is small.
+    ///
+    /// # Errors
+    /// When the events cannot be read or need too much memory.
+    pub(crate) async fn split(self, session: &dyn Session, rows: usize) -> DfResult<Vec<Self>> {
+        let State {
+            enriched,
+            reservation,
+            ..
+        } = self.load(session, false).await?;
+        let parts = enriched.split(rows);
+        let share = reservation.size() / parts.len().max(1);
+        let part = |(number, enriched): (usize, Enriched)| Self {
+            schema: Arc::clone(&self.schema),
+            events: Arc::clone(&self.events),
+            rules: self.rules.clone(),
+            part: Some(Part { number, rows }),
+            state: Mutex::new(Some(State {
+                enriched,
+                columns: HashMap::new(),
+                has_rare: false,
+                reservation: reservation.split(share),
+            })),
+        };
+        Ok(parts.into_iter().enumerate().map(part).collect())
     }
 
     /// Reads the events, as far as they are needed, and applies the rules.
@@ -98,10 +138,20 @@ impl EnrichedProvider {
             .collect();
         let plan = session.create_physical_plan(&self.input(columns)?).await?;
         let batches = collect(plan, session.task_ctx()).await?;
-        let rules = self.rules.clone();
-        let enriched = tokio::task::spawn_blocking(move || Enriched::new(batches, &rules))
+        let (rules, part) = (self.rules.clone(), self.part);
+        let enrich = move || {
+            let enriched = Enriched::new(batches, &rules)?;
+            Ok::<_, DataFusionError>(match part {
+                Some(part) => enriched.split(part.rows).into_iter().nth(part.number),
+                None => Some(enriched),
+            })
+        };
+        let enriched = tokio::task::spawn_blocking(enrich)
             .await
-            .map_err(|error| DataFusionError::External(Box::new(error)))??;
+            .map_err(|error| DataFusionError::External(Box::new(error)))??
+            .ok_or_else(|| {
+                internal_datafusion_err!("a part of the events is not there any more")
+            })?;
         let reservation =
             MemoryConsumer::new("events_enriched").register(&session.runtime_env().memory_pool);
         reservation.try_grow(enriched.bytes())?;

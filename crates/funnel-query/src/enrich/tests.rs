@@ -1,8 +1,12 @@
 //! Each rule on a handful of events.
 
+use std::sync::Arc;
+
+use datafusion::datasource::MemTable;
 use funnel_events::EventType as T;
 
-use crate::fixture::{ev, rows, session};
+use crate::fixture::{batch, chat, ev, rows, session};
+use crate::{QueryOptions, QuerySession};
 
 mod chats;
 mod golden;
@@ -63,4 +67,46 @@ async fn rare_columns_come_when_they_are_asked_for() {
     );
     let sql = "SELECT sde_json, time_zone FROM events_enriched WHERE sde_type = 'cart'";
     assert_eq!(rows(&session, sql).await, ["{} UTC"]);
+}
+
+#[tokio::test]
+async fn parts_follow_each_other_and_keep_visitors_of_one_conversation_together() {
+    let mut events = Vec::new();
+    for number in [3, 1, 0, 2, 5, 4] {
+        let visitor = format!("v{number}");
+        let viewed = ev(T::PageViewed, number * 100 + 1).visitor(&visitor);
+        events.push(ev(T::SessionStarted, number * 100).visitor(&visitor));
+        events.push(viewed.set(|event| event.page_title = Some("t".to_owned())));
+    }
+    for (visitor, second) in [("v0", 10), ("v4", 410)] {
+        events.push(
+            chat(T::ChatRequested, second, 0)
+                .visitor(visitor)
+                .chat_key("k"),
+        );
+    }
+    let batch = batch(&events);
+    let table = Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap());
+    let parts = QuerySession::in_parts(table, &QueryOptions::default(), 4)
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+    for part in &parts {
+        // A title is read when it is asked for, and then again only that of the part.
+        let count = "SELECT visitor_id, count(*) FROM events_enriched GROUP BY 1 ORDER BY 1";
+        let counted = rows(part, count).await;
+        let titles =
+            "SELECT visitor_id, count(page_title) FROM events_enriched GROUP BY 1 ORDER BY 1";
+        found.push((counted, rows(part, titles).await));
+    }
+    let wanted = [
+        (["v0 3", "v4 3"], ["v0 1", "v4 1"]),
+        (["v1 2", "v2 2"], ["v1 1", "v2 1"]),
+        (["v3 2", "v5 2"], ["v3 1", "v5 1"]),
+    ];
+    let wanted = wanted.map(|(counts, titles)| {
+        let texts = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        (texts(counts), texts(titles))
+    });
+    assert_eq!(found, wanted);
 }

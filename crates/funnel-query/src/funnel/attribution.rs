@@ -7,7 +7,7 @@ use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 use datafusion::prelude::SessionContext;
 
 use super::options::{Attribution, Model};
@@ -30,7 +30,34 @@ pub(crate) async fn ensure_registered(ctx: &SessionContext) -> Result<()> {
         .map_err(|source| {
             QueryError::query(format!("could not plan the function `{FUNCTION}`"), source)
         })?;
-    ctx.register_udtf(FUNCTION, Arc::new(AttributedConversions { template }));
+    let function = AttributedConversions {
+        template,
+        kept: None,
+    };
+    ctx.register_udtf(FUNCTION, Arc::new(function));
+    Ok(())
+}
+
+/// Makes the rows for one choice of parameters once, for the many reports that will ask for them.
+pub(crate) async fn keep(ctx: &SessionContext, attribution: Attribution) -> Result<()> {
+    let failed = |source| QueryError::query("could not attribute the conversions", source);
+    ensure_registered(ctx).await?;
+    let asked = (attribution.model, attribution.days());
+    let rows = async {
+        let function = ctx.table_function(FUNCTION)?;
+        let arguments = [lit(asked.0.as_str()), lit(asked.1)];
+        let state = ctx.state();
+        let arguments = TableFunctionArgs::new(&arguments, &state);
+        let made = function.create_table_provider_with_args(arguments)?;
+        ctx.read_table(made)?.cache().await
+    };
+    let rows = rows.await.map_err(failed)?;
+    let template = ctx.state().create_logical_plan(SQL).await.map_err(failed)?;
+    let function = AttributedConversions {
+        template,
+        kept: Some((asked, rows.into_view())),
+    };
+    ctx.register_udtf(FUNCTION, Arc::new(function));
     Ok(())
 }
 
@@ -38,6 +65,8 @@ pub(crate) async fn ensure_registered(ctx: &SessionContext) -> Result<()> {
 #[derive(Debug)]
 struct AttributedConversions {
     template: LogicalPlan,
+    /// The rows for one model and so many days.
+    kept: Option<((Model, i64), Arc<dyn TableProvider>)>,
 }
 
 impl TableFunctionImpl for AttributedConversions {
@@ -58,6 +87,9 @@ impl TableFunctionImpl for AttributedConversions {
             ScalarValue::Int64(Some(days)) if (0..=most).contains(&days) => days,
             _ => return plan_err!("{FUNCTION}: days are 0 to {most}, found {days}"),
         };
+        if let Some((_, kept)) = self.kept.as_ref().filter(|(of, _)| *of == (model, days)) {
+            return Ok(Arc::clone(kept));
+        }
         let values = vec![
             ("model".to_owned(), ScalarValue::from(model.as_str())),
             ("days".to_owned(), ScalarValue::from(days)),

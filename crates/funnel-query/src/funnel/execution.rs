@@ -5,7 +5,8 @@
 //! rows without a value belong to all values of their unit, and NULL is a value only where the
 //! unit has no other. Values come from every form of a fact, counts from one.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -73,12 +74,11 @@ pub(crate) async fn plan(
     units_of(ctx, scope, rows, question, kept.as_ref(), &parsed)
 }
 
-/// For each of several questions about the same rows and unit, which are then projected once: its
-/// units as `chain` makes them.
+/// For each of several questions about the same rows, which are then read once, and projected once
+/// for each unit: its units as `chain` makes them.
 pub(crate) async fn units_of_all(
     ctx: &SessionContext,
     scope: &Scope,
-    unit: Unit,
     questions: &[Question<'_>],
 ) -> Result<Vec<Vec<RecordBatch>>> {
     let mut parsed = Vec::with_capacity(questions.len());
@@ -89,10 +89,16 @@ pub(crate) async fn units_of_all(
         .iter()
         .flat_map(|parsed| parsed.wanted.iter().cloned())
         .collect();
-    let rows = projection::project(ctx, scope, unit, &wanted).await?;
+    let rows = projection::of_scope(ctx, scope, &wanted).await?;
+    let mut by_unit = HashMap::new();
     let mut units = Vec::with_capacity(questions.len());
     for (question, parsed) in questions.iter().zip(&parsed) {
-        let kept = top::kept(ctx, scope, &rows, question, parsed).await?;
+        let rows = match by_unit.entry(question.unit) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(missing) => missing
+                .insert(projection::of_units(rows.clone(), scope, question.unit, &wanted).await?),
+        };
+        let kept = top::kept(ctx, scope, rows, question, parsed).await?;
         let found = units_of(ctx, scope, rows.clone(), question, kept.as_ref(), parsed)?
             .collect()
             .await;

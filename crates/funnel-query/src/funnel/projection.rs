@@ -152,6 +152,16 @@ pub(crate) async fn project(
     unit: Unit,
     wanted: &BTreeSet<String>,
 ) -> Result<DataFrame> {
+    let rows = of_scope(ctx, scope, wanted).await?;
+    of_units(rows, scope, unit, wanted).await
+}
+
+/// The rows of `scope`, whatever units they belong to.
+pub(crate) async fn of_scope(
+    ctx: &SessionContext,
+    scope: &Scope,
+    wanted: &BTreeSet<String>,
+) -> Result<DataFrame> {
     attribution::ensure_registered(ctx).await?;
     let failed = |source| QueryError::query("could not read the rows of the funnel", source);
     let mut wanted = wanted.clone();
@@ -162,10 +172,18 @@ pub(crate) async fn project(
         .map_err(failed)?;
     // What several branches of a plan read is made once: optimising the copies would take longer
     // than the whole answer.
-    let rows = materialised(rows.union(conversions))
-        .await
-        .map_err(failed)?;
-    let rows = to_unit(rows, unit).and_then(|rows| inherit(rows, &wanted));
+    materialised(rows.union(conversions)).await.map_err(failed)
+}
+
+/// Rows as [`of_scope`] gives them with one row per unit they belong to.
+pub(crate) async fn of_units(
+    rows: DataFrame,
+    scope: &Scope,
+    unit: Unit,
+    wanted: &BTreeSet<String>,
+) -> Result<DataFrame> {
+    let failed = |source| QueryError::query("could not read the rows of the funnel", source);
+    let rows = to_unit(rows, unit).and_then(|rows| inherit(rows, wanted));
     let rows = materialised(rows).await.map_err(failed)?;
     let rows = match scope.as_of {
         None => rows.with_column(STILL_OPEN, lit(false)),

@@ -18,7 +18,7 @@ use super::state;
 use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::projection::date_literal;
-use crate::funnel::{FunnelDefinition, Unit, fingerprint};
+use crate::funnel::{Attribution, FunnelDefinition, Unit, attribution, fingerprint};
 use crate::report::{self, Header, ReportRequest};
 
 /// The local date of the session start: a real date, in both marts and in every file.
@@ -38,6 +38,14 @@ pub(super) struct DayRows {
     pub(super) offers: RecordBatch,
 }
 
+/// Makes once what the rows of every day are made from.
+pub(super) async fn prepare(session: &QuerySession) -> Result<()> {
+    session.keep("offers").await?;
+    session.keep("sessions").await?;
+    // All reports of a day attribute alike.
+    attribution::keep(session.ctx(), Attribution::default()).await
+}
+
 /// What the events of `session` and `accounts` give for the sessions that began on `day`.
 pub(super) async fn day_rows(
     session: &QuerySession,
@@ -47,18 +55,45 @@ pub(super) async fn day_rows(
     let definitions = session.options().funnels.all()?;
     let mut parts = Vec::new();
     for account in accounts {
-        for unit in Unit::ALL.iter().copied() {
-            let requests = daily_requests(&definitions, account, unit, day);
-            let units = report::units(session, unit, &requests).await?;
-            for (request, units) in requests.iter().zip(&units) {
-                parts.extend(state::of_units(request, units)?);
-            }
+        let units = Unit::ALL.iter().copied();
+        let requests = units.flat_map(|unit| daily_requests(&definitions, account, unit, day));
+        let requests: Vec<ReportRequest> = requests.collect();
+        let units = report::units(session, &requests).await?;
+        for (request, units) in requests.iter().zip(&units) {
+            parts.extend(state::of_units(request, units)?);
         }
     }
     parts.extend(spans(session, day).await?);
     Ok(DayRows {
         state: state::joined(&parts).map_err(laid_out)?,
         offers: offers(session, day).await?,
+    })
+}
+
+/// The rows of several, which have no key in common.
+pub(super) fn joined(parts: &[DayRows]) -> Result<DayRows> {
+    let joined = || {
+        let state = parts.iter().map(|part| part.state.clone());
+        let offers = parts.iter().map(|part| &part.offers);
+        Ok(DayRows {
+            state: state::joined(&state.collect::<Vec<_>>())?,
+            offers: match parts.first() {
+                Some(first) => concat_batches(&first.offers.schema(), offers)?,
+                None => RecordBatch::new_empty(Arc::new(Schema::empty())),
+            },
+        })
+    };
+    joined().map_err(laid_out)
+}
+
+/// The rows of a day on which nothing happened.
+pub(super) async fn no_rows(session: &QuerySession) -> Result<DayRows> {
+    let failed = |source| QueryError::query("could not make the mart `offers`", source);
+    let offers = session.ctx().table("offers").await.map_err(failed)?;
+    let offers = contract::stored(offers.schema().as_arrow(), &[]);
+    Ok(DayRows {
+        state: state::joined(&[]).map_err(laid_out)?,
+        offers: offers.map_err(|source| failed(source.into()))?,
     })
 }
 
@@ -163,11 +198,12 @@ pub(super) async fn funnel_daily(
 ) -> Result<RecordBatch> {
     let definitions = session.options().funnels.all()?;
     let (data_from, data_to) = span(state).map_err(laid_out)?;
+    let by_report = state::ByReport::new(state).map_err(laid_out)?;
     let mut parts = Vec::new();
     for account in accounts {
         for unit in Unit::ALL.iter().copied() {
             for request in daily_requests(&definitions, account, unit, day) {
-                let units = state::units(session, &request, state).await?;
+                let units = by_report.units(session, &request).await?;
                 let (header, rows) = report::counts_of(session, &request, &[units]).await?;
                 let by = header.by.first().map(String::as_str);
                 let rows = daily_rows(&header, by, &rows).map_err(laid_out)?;

@@ -3,9 +3,9 @@
 //! A day is the sum of what its keys contribute. New events change the contributions of their keys
 //! and of all that is tied to them; those are made anew from all of their events, whatever day they
 //! are of, and put in the place of the old ones. A day that is published for the first time
-//! takes all keys that have events around it.
+//! takes all keys that have events around it; it changes no other day.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -14,17 +14,27 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
+use datafusion::common::runtime::SpawnedTask;
 use funnel_lake::{DeltaTableProvider, Lake, LakeError};
+use hashbrown::HashSet;
+use tokio::task::JoinError;
 
 use super::build::{self, DayRows};
-use super::closure::{self, Closure};
+use super::closure::Links;
 use super::contract::{content_hash, without_origin};
 use super::index::Index;
 use super::merge::{Keyed, replace};
 use super::record::{self, Day, Record};
-use super::{DayReport, PartitionReport, keys, state, write};
-use crate::error::{QueryError, Result};
-use crate::{QueryOptions, QuerySession, report};
+use super::{DayReport, PartitionReport, keys, parts, state, write};
+use crate::error::{ErrorKind, QueryError, Result};
+use crate::{QueryOptions, QuerySession};
+
+/// Days that are made anew are made together as long as they have no more keys than this, so that
+/// what has to be held does not grow with the days that are asked for.
+const KEYS_AT_ONCE: usize = if cfg!(test) { 30 } else { 200_000 };
+
+/// Events are looked at in parts of so many, so that what has to be held does not grow with them.
+const PART_ROWS: usize = if cfg!(test) { 200 } else { 400_000 };
 
 /// The outcome of an offer that time alone will change.
 const OPEN: &str = "in_progress";
@@ -45,7 +55,7 @@ pub(super) struct Run<'a> {
     requested: BTreeSet<NaiveDate>,
     /// Without a lake: reads tables that are given to it.
     reader: QuerySession,
-    events: Arc<dyn TableProvider>,
+    links: Links,
     index: Index,
     record: Record,
     /// Every published day is written again, because a new account has a row in each.
@@ -117,7 +127,7 @@ impl<'a> Run<'a> {
             now,
             requested,
             reader,
-            events,
+            links: Links::of(events),
             index,
             record,
             anew,
@@ -129,38 +139,55 @@ impl<'a> Run<'a> {
         // First: with too many keys a later run reads too much, with too few it would miss some.
         self.index.write(self.lake).await?;
         let mut seeds = std::mem::take(&mut self.arrived);
-        seeds.extend(self.keys_around_new_days());
         seeds.extend(self.open_keys().await?);
         let mut days: BTreeSet<NaiveDate> = self.record.days.keys().copied().collect();
         days.extend(&self.requested);
-        loop {
-            let closure =
-                closure::follow(self.reader.ctx(), &self.events, &self.index, seeds).await?;
-            self.done.days_read.extend(&closure.days_read);
-            let damaged = self.pass(closure, &days).await?;
-            if damaged.is_empty() {
-                break;
-            }
-            // What a day held is not what was published: it is made from its events.
-            self.anew.clone_from(&damaged);
-            seeds = self.keys_around_new_days().collect();
-            days = damaged;
+        days.retain(|day| !self.anew.contains(day));
+        if !days.is_empty() {
+            // What a day held may not be what was published: it is made from its events.
+            let damaged = self.pass(seeds, &days).await?;
+            self.anew.extend(damaged);
+        }
+        for days in self.anew_together() {
+            let seeds = self.keys_around(&days).collect();
+            self.pass(seeds, &days).await?;
         }
         self.record.keys = self.index.len();
         self.record.write(self.lake).await?;
+        self.done.days_read = self.links.days_read().collect();
         self.done.partitions.sort_by_key(|partition| partition.date);
         self.done.days.sort_by_key(|day| day.date);
         Ok(self.done)
     }
 
-    /// The keys of every session that can have begun on a day that is made anew.
-    fn keys_around_new_days(&self) -> impl Iterator<Item = i64> {
+    /// The days that are made anew, in groups of days beside each other.
+    fn anew_together(&self) -> Vec<BTreeSet<NaiveDate>> {
+        let mut groups: Vec<BTreeSet<NaiveDate>> = Vec::new();
+        let mut keys = 0;
+        for day in &self.anew {
+            let of_day = self.index.keys(*day).len();
+            keys += of_day;
+            match groups.last_mut().filter(|_| keys <= KEYS_AT_ONCE) {
+                Some(group) => {
+                    group.insert(*day);
+                }
+                None => {
+                    groups.push(BTreeSet::from([*day]));
+                    keys = of_day;
+                }
+            }
+        }
+        groups
+    }
+
+    /// The keys of every session that can have begun on one of `days`.
+    fn keys_around(&self, days: &BTreeSet<NaiveDate>) -> impl Iterator<Item = i64> {
         let is_utc = self.options.accounts.values().all(|zone| *zone == Tz::UTC);
         let around = |day: &NaiveDate| match is_utc {
             true => vec![*day],
             false => neighbours(*day),
         };
-        let days: BTreeSet<NaiveDate> = self.anew.iter().flat_map(around).collect();
+        let days: BTreeSet<NaiveDate> = days.iter().flat_map(around).collect();
         days.into_iter()
             .flat_map(|day| self.index.keys(day).iter().copied())
     }
@@ -175,7 +202,7 @@ impl<'a> Run<'a> {
             .filter(|(_, published)| published.open);
         for (day, _) in days {
             let kind = &write::OFFERS;
-            let rows = write::raw_rows(&self.reader, self.lake, kind, *day).await?;
+            let rows = write::raw_rows(self.reader.ctx(), self.lake, kind, *day).await?;
             for batch in rows.unwrap_or_default() {
                 let failed = |source| laid_out(*day, source);
                 let outcomes = keys::texts(&batch, "offer_outcome").map_err(failed)?;
@@ -190,31 +217,37 @@ impl<'a> Run<'a> {
         Ok(open)
     }
 
-    /// Makes those of `days` that the closure can have changed; the days whose tables do not hold
-    /// what was published.
+    /// Makes those of `days` that the keys, and all that they are tied to, can have changed; the days
+    /// whose tables do not hold what was published.
     async fn pass(
         &mut self,
-        closure: Closure,
+        seeds: HashSet<i64>,
         days: &BTreeSet<NaiveDate>,
     ) -> Result<BTreeSet<NaiveDate>> {
-        let session = QuerySession::from_batches(closure.events, self.options.clone()).await?;
-        let accounts = report::accounts(&session).await?;
+        let reader = self.reader.ctx();
+        let closure = self.links.follow(reader, &self.index, seeds).await?;
+        // Sessions of a local day begin on its UTC day or on a neighbour of it.
+        let is_near = |day: &NaiveDate| {
+            let near = neighbours(*day);
+            near.iter().any(|day| closure.event_days.contains(day))
+        };
+        let is_asked =
+            |day: &NaiveDate| self.all || self.requested.contains(day) || self.anew.contains(day);
+        let mut days = days.clone();
+        days.retain(|day| is_near(day) || is_asked(day));
+        let parts = QuerySession::in_parts(closure.events, &self.options, PART_ROWS).await?;
+        let mut made = parts::rows(parts, &days).await?;
         let mut damaged = BTreeSet::new();
+        let session = QuerySession::from_batches(Vec::new(), self.options.clone()).await?;
         for day in days {
-            // Sessions of a local day begin on its UTC day or on a neighbour of it.
-            let is_near = neighbours(*day)
-                .iter()
-                .any(|day| closure.event_days.contains(day));
-            let is_asked = self.all || self.requested.contains(day) || self.anew.contains(day);
-            if !is_near && !is_asked {
-                continue;
-            }
-            let accounts = if is_near { &accounts[..] } else { &[] };
-            let new = build::day_rows(&session, *day, accounts).await?;
-            match self.published(*day, &new).await? {
-                Some(old) => self.day(&session, *day, &old, &new, &closure.keys).await?,
+            let new = match made.remove(&day) {
+                Some(rows) => rows,
+                None => build::no_rows(&session).await?,
+            };
+            match self.published(day, &new).await? {
+                Some(old) => self.day(&session, day, &old, &new, &closure.keys).await?,
                 None => {
-                    damaged.insert(*day);
+                    damaged.insert(day);
                 }
             }
         }
@@ -236,7 +269,7 @@ impl<'a> Run<'a> {
         let failed = |source| laid_out(day, source);
         let with_origin = build::offers_mart(&none().offers, &none().state, self.now)?.schema();
         let stored = async |kind, schema: SchemaRef| {
-            write::stored_rows(&self.reader, self.lake, kind, day, &schema).await
+            write::stored_rows(self.reader.ctx(), self.lake, kind, day, &schema).await
         };
         let state = stored(&write::FUNNEL_STATE, new.state.schema()).await?;
         let offers = stored(&write::OFFERS, with_origin).await?;
@@ -307,26 +340,44 @@ impl<'a> Run<'a> {
     ) -> Result<Vec<PartitionReport>> {
         let failed = |source| laid_out(day, source);
         let offers = build::offers_mart(&rows.offers, &rows.state, self.now)?;
+        let state = rows.state.clone();
+        let of_state = SpawnedTask::spawn_blocking(move || content_hash(&state));
         let outcomes = keys::texts(&offers, "offer_outcome").map_err(failed)?;
         let published = Day {
-            state: content_hash(&rows.state).map_err(failed)?,
             offers: content_hash(&offers).map_err(failed)?,
             open: outcomes.iter().any(|outcome| outcome == Some(OPEN)),
+            state: of_state.join().await.map_err(ended)?.map_err(failed)?,
         };
         let before = self.record.days.get(&day);
-        if self.anew.contains(&day) || before.is_none_or(|day| day.state != published.state) {
-            write::state(self.lake, day, &rows.state).await?;
-        }
+        let is_new = before.is_none_or(|before| before.state != published.state);
+        let state = (is_new || self.anew.contains(&day)).then(|| rows.state.clone());
+        let (lake, ctx, hash) = (
+            self.lake.clone(),
+            session.ctx().clone(),
+            published.offers.clone(),
+        );
+        let big = SpawnedTask::spawn(async move {
+            if let Some(state) = state {
+                write::state(&lake, day, &state).await?;
+            }
+            write::mart(&ctx, &lake, &write::OFFERS, day, offers, hash).await
+        });
         let accounts = &self.record.accounts;
         let daily = build::funnel_daily(session, day, accounts, &rows.state, self.now).await?;
-        let mart = async |kind, rows| write::mart(session, self.lake, kind, day, rows).await;
-        let mut parts = vec![mart(&write::OFFERS, offers).await?];
+        let mut parts = vec![big.join().await.map_err(ended)??];
         if daily.num_columns() > 0 {
-            parts.push(mart(&write::FUNNEL_DAILY, daily).await?);
+            let hash = content_hash(&daily).map_err(failed)?;
+            let kind = &write::FUNNEL_DAILY;
+            parts.push(write::mart(session.ctx(), self.lake, kind, day, daily, hash).await?);
         }
         self.record.days.insert(day, published);
         Ok(parts)
     }
+}
+
+/// A task that was ended, by a defect or with the program.
+pub(super) fn ended(source: JoinError) -> QueryError {
+    QueryError::new(ErrorKind::Internal, "could not make the rows of days").with_source(source)
 }
 
 /// The day, the one before and the one after.

@@ -1,15 +1,17 @@
 //! Which keys have events on which UTC day: `funnel_keys`. It tells which days have to be read.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::ident;
 use funnel_lake::Lake;
 use futures::StreamExt;
+use hashbrown::HashSet;
 
 use super::keys::{COLUMNS, RowKeys, texts};
 use super::write::table_failed;
@@ -88,20 +90,14 @@ impl Index {
         };
         let mut batches = read.await.map_err(failed)?;
         let mut arrived = Arrived::default();
-        let mut by_day: BTreeMap<NaiveDate, BTreeSet<i64>> = BTreeMap::new();
+        let mut by_day: BTreeMap<NaiveDate, Vec<i64>> = BTreeMap::new();
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(failed)?;
-            let keys = RowKeys::of(&batch).map_err(|e| failed(e.into()))?;
+            take_keys(&batch, &mut by_day).map_err(|source| failed(source.into()))?;
             let accounts = texts(&batch, "account_id").map_err(|e| failed(e.into()))?;
-            let dates = batch.column(batch.num_columns() - 1);
-            for (row, day) in dates.as_primitive::<Date32Type>().iter().enumerate() {
-                let day = day.and_then(Date32Type::to_naive_date_opt);
-                by_day
-                    .entry(day.unwrap_or_default())
-                    .or_default()
-                    .extend(keys.row(row));
-                if !arrived.accounts.contains(accounts.value(row)) {
-                    arrived.accounts.insert(accounts.value(row).to_owned());
+            for account in accounts.iter().flatten() {
+                if !arrived.accounts.contains(account) {
+                    arrived.accounts.insert(account.to_owned());
                 }
             }
         }
@@ -154,6 +150,38 @@ impl Index {
         }
         Ok(())
     }
+}
+
+/// Adds the keys of `batch` to those of their days; one that the row before has too only once.
+fn take_keys(
+    batch: &RecordBatch,
+    by_day: &mut BTreeMap<NaiveDate, Vec<i64>>,
+) -> Result<(), ArrowError> {
+    let found = RowKeys::of(batch)?;
+    let dates = batch.column(batch.num_columns() - 1);
+    let dates = dates.as_primitive::<Date32Type>();
+    for keys in found.kinds() {
+        let mut last = None;
+        for (key, date) in keys.iter().zip(dates) {
+            let Some(key) = key.filter(|key| last != Some((*key, date))) else {
+                continue;
+            };
+            last = Some((key, date));
+            let day = date.and_then(Date32Type::to_naive_date_opt);
+            push_once(by_day.entry(day.unwrap_or_default()).or_default(), key);
+        }
+    }
+    Ok(())
+}
+
+/// Adds `key`; where there is no room left, what is there more than once makes some.
+fn push_once(keys: &mut Vec<i64>, key: i64) {
+    if keys.len() == keys.capacity() {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.reserve(keys.len().max(1024));
+    }
+    keys.push(key);
 }
 
 /// Whether two sorted lists have a member in common.

@@ -3,7 +3,7 @@
 //! All that `events_enriched` and the views say about an event follows from the events it is tied
 //! to by such keys, directly or over others. Events without any have no session, offer or chat.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -17,15 +17,25 @@ const KINDS: [&str; 5] = [
     "participant_id",
 ];
 
-/// What has to be read of an event to know its keys and whose it is.
+/// What has to be read of an event to know its keys, whose it is and of which day.
 pub(super) const COLUMNS: [&str; 7] = [
-    "account_id",
-    "visitor_id",
-    "chat_session_key",
-    "chat_key",
-    "auth_conversation_id",
-    "participant_id",
+    ID_COLUMNS[0],
+    ID_COLUMNS[1],
+    ID_COLUMNS[2],
+    ID_COLUMNS[3],
+    ID_COLUMNS[4],
+    ID_COLUMNS[5],
     "event_date",
+];
+
+/// What the keys of an event are made from: its account, and a column of each kind.
+pub(super) const ID_COLUMNS: [&str; 6] = [
+    "account_id",
+    KINDS[0],
+    KINDS[1],
+    KINDS[2],
+    KINDS[3],
+    KINDS[4],
 ];
 
 /// The keys of the rows of a batch, one array per kind.
@@ -34,13 +44,35 @@ pub(super) struct RowKeys(Vec<Int64Array>);
 impl RowKeys {
     pub(super) fn of(batch: &RecordBatch) -> Result<Self, ArrowError> {
         let accounts = texts(batch, "account_id")?;
-        let kind = |name: &&str| {
-            let ids = texts(batch, name)?;
-            let both = accounts.iter().zip(&ids);
-            let keys = both.map(|(account, id)| Some(key(name, account?, id?)));
-            Ok(keys.collect())
+        let ids = KINDS.iter().map(|name| texts(batch, name));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::of_columns(&accounts, &ids))
+    }
+
+    /// Of the account and the ids of each kind, as [`ID_COLUMNS`] has them.
+    pub(super) fn of_columns(accounts: &StringArray, ids: &[StringArray]) -> Self {
+        let kind = |(name, ids): (&&str, &StringArray)| {
+            // Rows of one visitor are mostly beside each other.
+            let mut last: Option<((&str, &str), i64)> = None;
+            let mut keys = Int64Builder::with_capacity(ids.len());
+            for (account, id) in accounts.iter().zip(ids) {
+                let (Some(account), Some(id)) = (account, id) else {
+                    keys.append_null();
+                    continue;
+                };
+                let known = last.filter(|(of, _)| *of == (account, id));
+                let (_, key) =
+                    *last.insert(known.unwrap_or_else(|| ((account, id), key(name, account, id))));
+                keys.append_value(key);
+            }
+            keys.finish()
         };
-        KINDS.iter().map(kind).collect::<Result<_, _>>().map(Self)
+        Self(KINDS.iter().zip(ids).map(kind).collect())
+    }
+
+    /// The arrays, one per kind.
+    pub(super) fn kinds(&self) -> &[Int64Array] {
+        &self.0
     }
 
     /// The keys of one row.

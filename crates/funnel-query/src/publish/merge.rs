@@ -1,11 +1,12 @@
 //! The rows of some keys in the place of those that they had before.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use hashbrown::HashSet;
 
 /// Rows with the key of each.
 pub(super) struct Keyed {
@@ -20,6 +21,9 @@ pub(super) fn replace(
     new: &Keyed,
     touched: &HashSet<i64>,
 ) -> Result<(RecordBatch, BTreeSet<i64>), ArrowError> {
+    if old.rows.num_rows() == 0 {
+        return Ok((new.rows.clone(), new.keys.iter().flatten().collect()));
+    }
     let is_touched = |key: Option<i64>| key.is_some_and(|key| touched.contains(&key));
     let kept: BooleanArray = old.keys.iter().map(|key| Some(!is_touched(key))).collect();
     let merged = concat_batches(

@@ -1,6 +1,7 @@
 //! `funnel_state`: what each key contributes to a day, one row per unit of each funnel. The counts
 //! of a day are the sum over its rows, so that the rows of a few keys can be replaced.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,7 +9,9 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{
+    ArrowNativeType, DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 
@@ -141,34 +144,71 @@ pub(super) fn breakdown(request: &ReportRequest) -> &str {
     request.by.first().map_or("all", String::as_str)
 }
 
-/// The units of one report out of the state of a day, as they were made.
-pub(super) async fn units(
-    session: &QuerySession,
-    request: &ReportRequest,
-    state: &RecordBatch,
-) -> Result<RecordBatch> {
-    let types = types_of(session.ctx(), &request.by).await?;
-    let read = || {
-        let unit = request.unit.unwrap_or(request.funnel.unit);
-        let wanted = [
-            ("account_id", request.account.as_deref().unwrap_or_default()),
-            ("funnel", &request.funnel.name),
-            ("unit", unit.as_str()),
-            ("breakdown", breakdown(request)),
-        ];
-        let mut mask = vec![true; state.num_rows()];
-        for (name, wanted) in wanted {
-            let found = keys::texts(state, name)?;
-            for (kept, found) in mask.iter_mut().zip(&found) {
-                *kept &= found == Some(wanted);
+/// The state of a day, apart by report.
+pub(super) struct ByReport {
+    schema: SchemaRef,
+    /// By account, funnel, unit and breakdown.
+    reports: HashMap<[String; 4], Vec<RecordBatch>>,
+}
+
+impl ByReport {
+    pub(super) fn new(state: &RecordBatch) -> Result<Self, ArrowError> {
+        let names = ["account_id", "funnel", "unit", "breakdown"];
+        let texts = names.map(|name| keys::texts(state, name));
+        let texts = texts.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let of = |row: usize| {
+            let text = |texts: &StringArray| match texts.is_valid(row) {
+                true => texts.value(row).to_owned(),
+                false => String::new(),
+            };
+            [0, 1, 2, 3].map(|column| texts.get(column).map(text).unwrap_or_default())
+        };
+        let is_next = |row: usize| {
+            let same = |texts: &StringArray| {
+                texts.is_valid(row) == texts.is_valid(row - 1)
+                    && texts.value(row) == texts.value(row - 1)
+            };
+            texts.iter().all(same)
+        };
+        let mut reports: HashMap<_, Vec<RecordBatch>> = HashMap::new();
+        let mut from = 0;
+        for row in 1..=state.num_rows() {
+            if row == state.num_rows() || !is_next(row) {
+                let rows = state.slice(from, row - from);
+                reports.entry(of(from)).or_default().push(rows);
+                from = row;
             }
         }
-        let state = arrow::compute::filter_record_batch(state, &BooleanArray::from(mask))?;
-        unpacked(&state, request.funnel.steps.len(), &types)
-    };
-    read().map_err(|source: ArrowError| {
-        QueryError::query("could not read units from `funnel_state`", source.into())
-    })
+        Ok(Self {
+            schema: state.schema(),
+            reports,
+        })
+    }
+
+    /// The units of one report, as they were made.
+    pub(super) async fn units(
+        &self,
+        session: &QuerySession,
+        request: &ReportRequest,
+    ) -> Result<RecordBatch> {
+        let types = types_of(session.ctx(), &request.by).await?;
+        let unit = request.unit.unwrap_or(request.funnel.unit);
+        let of = [
+            request.account.as_deref().unwrap_or_default(),
+            &request.funnel.name,
+            unit.as_str(),
+            breakdown(request),
+        ];
+        let rows = self.reports.get(&of.map(str::to_owned));
+        let read = || {
+            let rows = rows.map(Vec::as_slice).unwrap_or_default();
+            let state = concat_batches(&self.schema, rows)?;
+            unpacked(&state, request.funnel.steps.len(), &types)
+        };
+        read().map_err(|source: ArrowError| {
+            QueryError::query("could not read units from `funnel_state`", source.into())
+        })
+    }
 }
 
 fn unpacked(
@@ -195,13 +235,20 @@ fn unpacked(
         .column_by_name("times")
         .and_then(|lists| lists.as_list_opt::<i32>())
         .ok_or_else(|| ArrowError::SchemaError("`times` is no list".to_owned()))?;
+    let all = lists
+        .values()
+        .as_primitive_opt::<TimestampMicrosecondType>();
+    let all = all.ok_or_else(|| ArrowError::SchemaError("`times` are no times".to_owned()))?;
+    let ends = lists.value_offsets().windows(2);
+    let ends: Vec<(usize, usize)> = ends
+        .map(|ends| (ends[0].as_usize(), ends[1].as_usize()))
+        .collect();
     for step in 0..steps {
-        let at = |row: usize| {
-            let times = lists.value(row);
-            let times = times.as_primitive_opt::<TimestampMicrosecondType>()?;
-            (step < times.len() && times.is_valid(step)).then(|| times.value(step))
+        let at = |(from, to): &(usize, usize)| {
+            let at = from + step;
+            (at < *to && all.is_valid(at)).then(|| all.value(at))
         };
-        let times: TimestampMicrosecondArray = (0..state.num_rows()).map(at).collect();
+        let times: TimestampMicrosecondArray = ends.iter().map(at).collect();
         columns.push((format!("t{step}"), Arc::new(times.with_timezone("UTC"))));
     }
     RecordBatch::try_from_iter_with_nullable(

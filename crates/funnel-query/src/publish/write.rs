@@ -9,7 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use chrono::NaiveDate;
-use datafusion::prelude::ident;
+use datafusion::prelude::{SessionContext, ident};
 use funnel_lake::{Lake, LakeError};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -19,7 +19,6 @@ use parquet::file::properties::WriterProperties;
 use super::build::DATE;
 use super::contract::{conform, content_hash};
 use super::{Action, PartitionReport};
-use crate::QuerySession;
 use crate::error::{QueryError, Result};
 use crate::funnel::projection::date_literal;
 
@@ -43,13 +42,14 @@ pub(super) const FUNNEL_DAILY: Kind = Kind {
     partition_column: "date",
 };
 
-/// Makes the day of the mart hold exactly `rows`.
+/// Makes the day of the mart hold exactly `rows`, which have this [`content_hash`].
 pub(super) async fn mart(
-    session: &QuerySession,
+    ctx: &SessionContext,
     lake: &Lake,
     kind: &Kind,
     day: NaiveDate,
     rows: RecordBatch,
+    hash: String,
 ) -> Result<PartitionReport> {
     let laid_out = |source: ArrowError| {
         QueryError::query(
@@ -58,7 +58,6 @@ pub(super) async fn mart(
         )
     };
     let written = |source| table_failed(kind.name, source);
-    let hash = content_hash(&rows).map_err(laid_out)?;
     let export = format!("export/{}/date={day}/part-0.parquet", kind.name);
     let mut report = PartitionReport {
         mart: kind.name.to_owned(),
@@ -74,7 +73,7 @@ pub(super) async fn mart(
         .mart(kind.name, table_rows.schema(), kind.partition_column)
         .await
         .map_err(written)?;
-    let stored = stored_rows(session, lake, kind, day, &rows.schema()).await?;
+    let stored = stored_rows(ctx, lake, kind, day, &rows.schema()).await?;
     let exported = exported_rows(lake, &export, &rows.schema()).await?;
     let same = |found: Option<RecordBatch>| {
         found
@@ -146,19 +145,19 @@ fn partitioned(kind: &Kind, rows: &RecordBatch) -> Result<RecordBatch, ArrowErro
 
 /// The rows that the Delta table has for the day, or `None` where it lacks a column.
 pub(super) async fn stored_rows(
-    session: &QuerySession,
+    ctx: &SessionContext,
     lake: &Lake,
     kind: &Kind,
     day: NaiveDate,
     schema: &SchemaRef,
 ) -> Result<Option<RecordBatch>> {
-    let batches = raw_rows(session, lake, kind, day).await?;
+    let batches = raw_rows(ctx, lake, kind, day).await?;
     Ok(batches.and_then(|batches| as_one(&batches, schema)))
 }
 
 /// The rows that the Delta table has for the day, or `None` where there is no table.
 pub(super) async fn raw_rows(
-    session: &QuerySession,
+    ctx: &SessionContext,
     lake: &Lake,
     kind: &Kind,
     day: NaiveDate,
@@ -177,7 +176,7 @@ pub(super) async fn raw_rows(
     let provider = lake.table_provider(name).await;
     let provider = provider.map_err(|source| table_failed(name, source))?;
     let read = async {
-        let rows = session.ctx().read_table(provider)?;
+        let rows = ctx.read_table(provider)?;
         rows.filter(ident(kind.partition_column).eq(date_literal(day)))?
             .collect()
             .await

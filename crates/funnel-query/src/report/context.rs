@@ -17,11 +17,11 @@ use crate::error::{QueryError, Result};
 use crate::funnel::DateBasis;
 use crate::named;
 
-/// The accounts of the lake, sorted.
-pub(crate) async fn accounts(session: &QuerySession) -> Result<Vec<String>> {
+/// The accounts whose rows are in `table`, sorted.
+pub(crate) async fn accounts(session: &QuerySession, table: &str) -> Result<Vec<String>> {
     let failed = |source| QueryError::query("could not list the accounts of the lake", source);
     let read = async {
-        let events = session.ctx().table("events").await?;
+        let events = session.ctx().table(table).await?;
         let accounts = events.select(vec![ident("account_id")])?.distinct()?;
         accounts
             .sort(vec![ident("account_id").sort(true, false)])?

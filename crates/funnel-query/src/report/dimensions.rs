@@ -141,7 +141,7 @@ async fn breakdowns_and_the_view_agree_on_every_shared_dimension() {
             ..ReportRequest::new(funnel.clone(), from, to)
         };
         let requests: Vec<_> = SHARED.iter().zip(&apart).map(request).collect();
-        let reports = units(&session, Unit::Offer, &requests).await.unwrap();
+        let reports = units(&session, &requests).await.unwrap();
         for ((by, apart), (request, units)) in
             SHARED.iter().zip(&apart).zip(requests.iter().zip(&reports))
         {
