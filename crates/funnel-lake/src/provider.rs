@@ -6,6 +6,8 @@
 
 mod bounds;
 mod order;
+#[cfg(target_os = "linux")]
+mod resident;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake::DeltaTable;
-use object_store::ObjectMeta;
+use object_store::{ObjectMeta, ObjectStore};
 
 use self::bounds::{FileBounds, Files};
 use crate::error::{LakeError, Result};
@@ -292,7 +294,7 @@ impl TableProvider for DeltaTableProvider {
                 Arc::clone(remote.footers()),
             ),
             None => CachedParquetFileReaderFactory::new(
-                runtime.object_store(&url)?,
+                local(runtime.object_store(&url)?),
                 runtime.cache_manager.get_file_metadata_cache(),
             ),
         };
@@ -333,7 +335,24 @@ impl TableProvider for DeltaTableProvider {
     }
 }
 
+/// The store through which local files are read.
+#[cfg(target_os = "linux")]
+fn local(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    Arc::new(resident::Resident(store))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn local(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    store
+}
+
 impl DeltaTableProvider {
+    /// The bytes of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.meta.size).sum()
+    }
+
     /// The columns that a scan gives or looks at.
     fn columns_of(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> HashSet<usize> {
         let given = match projection {

@@ -1,5 +1,6 @@
 //! A SQL session: the tables of one lake, the views over them, our functions.
 
+mod published;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ use crate::enrich::{EnrichRules, EnrichedProvider};
 use crate::error::{ErrorKind, QueryError, Result};
 use crate::funnel::Funnels;
 use crate::{table_function, views};
+
+pub use self::published::Published;
 
 /// The mart of daily funnels, and the table of that name.
 pub const FUNNEL_DAILY: &str = "funnel_daily";
@@ -105,6 +108,16 @@ impl std::fmt::Debug for QuerySession {
 impl QuerySession {
     /// A session over the newest state of `lake`.
     pub async fn open(lake: &Lake, options: QueryOptions) -> Result<Self> {
+        let published = Published::newest(lake, None).await?;
+        Self::open_with(lake, published.as_ref(), options).await
+    }
+
+    /// A session over the newest state of `lake` and these published days.
+    pub async fn open_with(
+        lake: &Lake,
+        published: Option<&Published>,
+        options: QueryOptions,
+    ) -> Result<Self> {
         let mut session = Self::without_lake(options)?;
         let read = |source| QueryError::lake("could not read the tables of the lake", source);
         let tables = lake.providers().await.map_err(read)?;
@@ -121,7 +134,9 @@ impl QuerySession {
             None => tables.events,
         };
         session.add_events(events).await?;
-        session.add_published(lake).await?;
+        if let Some(published) = published {
+            session.add_published(published)?;
+        }
         session.lake = Some(lake.clone());
         Ok(session)
     }
@@ -309,16 +324,10 @@ impl QuerySession {
             .map_err(|source| QueryError::query(format!("could not remove table `{name}`"), source))
     }
 
-    /// Registers the mart of daily funnels, if there is one.
-    async fn add_published(&self, lake: &Lake) -> Result<()> {
-        let read = |source| QueryError::lake("could not read the mart `funnel_daily`", source);
-        let Some(daily) = lake.published(FUNNEL_DAILY).await.map_err(read)? else {
-            return Ok(());
-        };
-        let daily = daily.provider().await.map_err(read)?;
+    fn add_published(&self, published: &Published) -> Result<()> {
         let daily = match &self.options.sight.accounts {
-            Some(accounts) => tables::of_accounts(daily, accounts)?,
-            None => daily,
+            Some(accounts) => tables::of_accounts(published.table(), accounts)?,
+            None => published.table(),
         };
         self.add_table(FUNNEL_DAILY, daily)
     }

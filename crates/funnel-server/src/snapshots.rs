@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use funnel_lake::Lake;
-use funnel_query::session::{FUNNEL_DAILY, Sight};
+use funnel_query::session::{Published, Sight};
 use funnel_query::{QueryError, QueryOptions, QuerySession};
 use tokio::sync::Mutex;
 
@@ -37,6 +37,8 @@ pub(crate) struct Snapshots {
     refresh: Duration,
     metrics: Arc<Metrics>,
     known: Mutex<HashMap<Sight, Snapshot>>,
+    /// The same for all that may see it.
+    published: Mutex<Option<Published>>,
 }
 
 impl Snapshots {
@@ -52,6 +54,7 @@ impl Snapshots {
             refresh,
             metrics,
             known: Mutex::default(),
+            published: Mutex::default(),
         }
     }
 
@@ -70,10 +73,9 @@ impl Snapshots {
         let read = |source| QueryError::lake("could not read the tables of the lake", source);
         let version = self.lake.events().load().await.map_err(read)?.version();
         self.metrics.answered_from(version);
-        let published = match self.lake.published(FUNNEL_DAILY).await.map_err(read)? {
-            Some(daily) => Some(daily.load().await.map_err(read)?.version()),
-            None => None,
-        };
+        let mut held = self.published.lock().await;
+        *held = Published::newest(&self.lake, held.as_ref()).await?;
+        let published = held.as_ref().map(Published::version);
         if let Some(snapshot) = known.get_mut(sight)
             && (snapshot.version, snapshot.published) == (version, published)
             && snapshot.made.elapsed() < AGE_MAX
@@ -86,7 +88,7 @@ impl Snapshots {
             sight: sight.clone(),
             ..self.options.clone()
         };
-        let session = QuerySession::open(&self.lake, options).await?;
+        let session = QuerySession::open_with(&self.lake, held.as_ref(), options).await?;
         let snapshot = Snapshot {
             session: Arc::new(session),
             version,
