@@ -204,13 +204,15 @@ impl QuerySession {
             .parquet
             .pushdown_filters = true;
         let whole = EnrichedProvider::try_new(Arc::clone(&events), rules(options))?;
-        let parts = whole.split(&state, rows).await.map_err(failed)?;
+        let asked = format!("{:?}", options.funnels.all()?);
+        let parts = whole.split(&state, rows, &asked).await.map_err(failed)?;
         let mut options = options.clone();
         if parts.len() > 1 {
             // Several run beside each other, each on a core of its own.
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let beside = cores.min(parts.len());
             options.target_partitions = Some(1);
-            options.memory_limit = options.memory_limit.map(|bytes| bytes / cores);
+            options.memory_limit = options.memory_limit.map(|bytes| bytes / beside);
         }
         let mut sessions = Vec::with_capacity(parts.len());
         for part in parts {

@@ -74,6 +74,11 @@ impl Snapshots {
         let version = self.lake.events().load().await.map_err(read)?.version();
         self.metrics.answered_from(version);
         let mut held = self.published.lock().await;
+        let is_old = |snapshot: &Snapshot| snapshot.made.elapsed() >= AGE_MAX;
+        if known.get(sight).is_some_and(is_old) {
+            // A table that was made anew may have come to the same version.
+            *held = None;
+        }
         *held = Published::newest(&self.lake, held.as_ref()).await?;
         let published = held.as_ref().map(Published::version);
         if let Some(snapshot) = known.get_mut(sight)

@@ -30,14 +30,17 @@ impl fmt::Display for Resident {
     }
 }
 
-/// The bytes, if nothing has to be waited for; whatever goes wrong is for the store to say.
+/// How far apart the pages are that are looked for; those between are taken to be where they are.
+const PROBE_BYTES: usize = 256 << 10;
+
+/// The bytes, if nothing seems to have to be waited for; whatever goes wrong is for the store to say.
 fn resident(location: &Path, ranges: &[Range<u64>]) -> Option<Vec<Bytes>> {
     let file = File::open(format!("/{location}")).ok()?;
-    let is_here = |range: &Range<u64>| has(&file, range.start) && has(&file, range.end - 1);
-    if !ranges
-        .iter()
-        .all(|range| !range.is_empty() && is_here(range))
-    {
+    let is_here = |range: &Range<u64>| {
+        let mut probes = range.clone().step_by(PROBE_BYTES);
+        !range.is_empty() && has(&file, range.end - 1) && probes.all(|at| has(&file, at))
+    };
+    if !ranges.iter().all(is_here) {
         return None;
     }
     ranges.iter().map(|range| read(&file, range)).collect()
@@ -142,11 +145,9 @@ mod tests {
             });
             assert_eq!(found, wanted.collect::<Vec<_>>());
         }
-        assert_eq!(
-            resident(&location, &ranges[..3]).map(|found| found.len()),
-            Some(3),
-            "a file that was just written is in memory"
-        );
+        // Not every file system tells what is in memory.
+        let is_told = has(&File::open(&file).unwrap(), 0);
+        assert_eq!(resident(&location, &ranges[..3]).is_some(), is_told);
         let beyond = 99_990..100_010;
         assert!(resident(&location, std::slice::from_ref(&beyond)).is_none());
         let missing = Path::from_absolute_path(dir.path().join("none")).unwrap();

@@ -5,11 +5,11 @@ use hashbrown::HashMap;
 use super::intern::NULL;
 use super::row::Row;
 
-/// `rows`, which have those of an account and of a visitor together, in parts of at least `most` rows,
+/// `rows`, which have those of an account and of a visitor together, in parts of at least `least` rows,
 /// by account and the first time of their visitors: a part has few accounts and few days. Visitors
 /// with a conversation in common are in one part.
-pub(super) fn split(rows: Vec<Row>, most: usize) -> Vec<Vec<Row>> {
-    if rows.len() <= most {
+pub(super) fn split(rows: Vec<Row>, least: usize) -> Vec<Vec<Row>> {
+    if rows.len() <= least {
         return vec![rows];
     }
     let visitors: Vec<&[Row]> = rows
@@ -32,7 +32,7 @@ pub(super) fn split(rows: Vec<Row>, most: usize) -> Vec<Vec<Row>> {
         .sort_unstable_by_key(|visitor| (first.get(&groups[*visitor]), groups[*visitor], *visitor));
     let mut parts: Vec<Vec<Row>> = vec![Vec::new()];
     for together in order.chunk_by(|one, next| groups[*one] == groups[*next]) {
-        if parts.last().is_some_and(|part| part.len() >= most) {
+        if parts.last().is_some_and(|part| part.len() >= least) {
             parts.push(Vec::new());
         }
         for visitor in together {

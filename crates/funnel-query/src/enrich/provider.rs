@@ -103,16 +103,23 @@ impl EnrichedProvider {
     }
 
     /// The view in parts of at least `rows` rows that nothing ties together, the whole in one if it
-    /// is small.
+    /// is small. Where `text` names a rare column, these are read at once: a part that lacks one reads
+    /// all events again.
     ///
     /// # Errors
     /// When the events cannot be read or need too much memory.
-    pub(crate) async fn split(self, session: &dyn Session, rows: usize) -> DfResult<Vec<Self>> {
+    pub(crate) async fn split(
+        self,
+        session: &dyn Session,
+        rows: usize,
+        text: &str,
+    ) -> DfResult<Vec<Self>> {
+        let has_rare = RARE.iter().any(|name| text.contains(name));
         let State {
             enriched,
             reservation,
             ..
-        } = self.load(session, false).await?;
+        } = self.load(session, has_rare).await?;
         let parts = enriched.split(rows);
         let share = reservation.size() / parts.len().max(1);
         let part = |(number, enriched): (usize, Enriched)| Self {
@@ -123,7 +130,7 @@ impl EnrichedProvider {
             state: Mutex::new(Some(State {
                 enriched,
                 columns: HashMap::new(),
-                has_rare: false,
+                has_rare,
                 reservation: reservation.split(share),
             })),
         };

@@ -146,7 +146,7 @@ async fn spans(session: &QuerySession, day: NaiveDate) -> Result<Vec<RecordBatch
 }
 
 /// One row per offer of the sessions that began on `day`.
-async fn offers(session: &QuerySession, day: NaiveDate) -> Result<RecordBatch> {
+pub(super) async fn offers(session: &QuerySession, day: NaiveDate) -> Result<RecordBatch> {
     let failed = |source| QueryError::query("could not make the mart `offers`", source);
     let read = async {
         let offers = session.ctx().table("offers").await?;

@@ -53,13 +53,32 @@ impl Links {
         self.days.keys().copied()
     }
 
-    /// Follows `seeds` from event to event.
+    /// The events of `seeds` and of all that they are tied to.
     pub(super) async fn follow(
         &mut self,
         ctx: &SessionContext,
         index: &Index,
         seeds: HashSet<i64>,
     ) -> Result<Closure> {
+        let (keys, event_days) = self.tied(ctx, index, seeds).await?;
+        let keys = Arc::new(keys);
+        let events = events_of(&self.events, &keys, &event_days).map_err(|source| {
+            QueryError::query("could not plan the events of some keys", source)
+        })?;
+        Ok(Closure {
+            keys,
+            events,
+            event_days,
+        })
+    }
+
+    /// Follows `seeds` from event to event: the keys, and the UTC days on which they have events.
+    pub(super) async fn tied(
+        &mut self,
+        ctx: &SessionContext,
+        index: &Index,
+        seeds: HashSet<i64>,
+    ) -> Result<(HashSet<i64>, BTreeSet<NaiveDate>)> {
         let mut keys = seeds;
         let mut fresh: Vec<i64> = keys.iter().copied().collect();
         let mut event_days = BTreeSet::new();
@@ -75,15 +94,7 @@ impl Links {
             let met = event_days.iter().filter_map(|day| self.days.get(day));
             fresh = grow(&mut keys, &met.collect::<Vec<_>>());
         }
-        let keys = Arc::new(keys);
-        let events = events_of(&self.events, &keys, &event_days).map_err(|source| {
-            QueryError::query("could not plan the events of some keys", source)
-        })?;
-        Ok(Closure {
-            keys,
-            events,
-            event_days,
-        })
+        Ok((keys, event_days))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{QueryOptions, QuerySession};
 /// what has to be held does not grow with the days that are asked for.
 const KEYS_AT_ONCE: usize = if cfg!(test) { 30 } else { 200_000 };
 
-/// Events are looked at in parts of so many, so that what has to be held does not grow with them.
+/// Events are looked at in parts of at least so many: what is computed over them takes much more memory than they do.
 const PART_ROWS: usize = if cfg!(test) { 200 } else { 400_000 };
 
 /// The outcome of an offer that time alone will change.
@@ -144,6 +144,7 @@ impl<'a> Run<'a> {
         days.extend(&self.requested);
         days.retain(|day| !self.anew.contains(day));
         if !days.is_empty() {
+            let seeds = self.near(seeds, &days).await?;
             // What a day held may not be what was published: it is made from its events.
             let damaged = self.pass(seeds, &days).await?;
             self.anew.extend(damaged);
@@ -160,7 +161,21 @@ impl<'a> Run<'a> {
         Ok(self.done)
     }
 
-    /// The days that are made anew, in groups of days beside each other.
+    /// Of what is tied to `seeds` the keys that have events around `days`: those of a new day, which is nearly
+    /// all that comes, have none around days that are published.
+    async fn near(
+        &mut self,
+        seeds: HashSet<i64>,
+        days: &BTreeSet<NaiveDate>,
+    ) -> Result<HashSet<i64>> {
+        let reader = self.reader.ctx();
+        let (tied, _) = self.links.tied(reader, &self.index, seeds).await?;
+        let around: BTreeSet<NaiveDate> = days.iter().flat_map(|day| neighbours(*day)).collect();
+        let keys = around.into_iter().flat_map(|day| self.index.keys(day));
+        Ok(keys.filter(|key| tied.contains(*key)).copied().collect())
+    }
+
+    /// The days that are made anew, in groups.
     fn anew_together(&self) -> Vec<BTreeSet<NaiveDate>> {
         let mut groups: Vec<BTreeSet<NaiveDate>> = Vec::new();
         let mut keys = 0;
@@ -235,6 +250,9 @@ impl<'a> Run<'a> {
             |day: &NaiveDate| self.all || self.requested.contains(day) || self.anew.contains(day);
         let mut days = days.clone();
         days.retain(|day| is_near(day) || is_asked(day));
+        if days.is_empty() {
+            return Ok(days);
+        }
         let parts = QuerySession::in_parts(closure.events, &self.options, PART_ROWS).await?;
         let mut made = parts::rows(parts, &days).await?;
         let mut damaged = BTreeSet::new();

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as DfResult;
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use funnel_lake::{DeltaTableProvider, Lake, LakeError};
+use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 use super::FUNNEL_DAILY;
@@ -87,10 +87,16 @@ impl Held {
 
     async fn read(&self, session: &dyn Session) -> DfResult<Option<MemTable>> {
         let plan = self.table.scan(session, None, &[], None).await?;
-        let rows = collect(plan, session.task_ctx()).await?;
-        let bytes: usize = rows.iter().map(RecordBatch::get_array_memory_size).sum();
-        let rows = (bytes <= ROW_BYTES_MAX).then(|| MemTable::try_new(self.schema(), vec![rows]));
-        rows.transpose()
+        let mut batches = execute_stream(plan, session.task_ctx())?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = batches.try_next().await? {
+            bytes += batch.get_array_memory_size();
+            if bytes > ROW_BYTES_MAX {
+                return Ok(None);
+            }
+            rows.push(batch);
+        }
+        MemTable::try_new(self.schema(), vec![rows]).map(Some)
     }
 }
 
@@ -132,7 +138,7 @@ impl TableProvider for Held {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Int64Array, RecordBatch};
     use datafusion::prelude::SessionContext;
 
     use super::*;

@@ -8,7 +8,7 @@ use arrow::datatypes::{Date32Type, Int64Type};
 use funnel_datagen::{Options, Simulation};
 use funnel_events::EventType;
 
-use super::super::contract::content_hash;
+use super::super::contract::{content_hash, without_origin};
 use super::*;
 use crate::fixture::{batch, chat, ev, line};
 use crate::funnel::FunnelDefinition;
@@ -148,7 +148,7 @@ async fn days_and_whole_agree(seed: u64) {
         seed,
         sessions: 40,
         days: 3,
-        accounts: 1,
+        accounts: 2,
         ..Options::default()
     };
     let zones = Simulation::time_zones(&options).into_iter();
@@ -195,7 +195,26 @@ async fn days_and_whole_agree(seed: u64) {
     whole.publish(date(0), date(DAYS - 1), now).await.unwrap();
     let (found, wanted) = (growing.published().await, whole.published().await);
     assert_eq!(found, wanted, "seed {seed}");
+    for day in (0..DAYS).map(date) {
+        offers_agree(&whole, day).await;
+    }
     reports_agree(&whole, date(1)).await;
+}
+
+/// The mart of a day, which was made in parts, holds what the view over all events says.
+async fn offers_agree(lake: &Growing, day: NaiveDate) {
+    let session = QuerySession::open(&lake.lake, lake.options.clone())
+        .await
+        .unwrap();
+    let wanted = super::super::build::offers(&session, day).await.unwrap();
+    let path = format!("export/offers/date={day}/part-0.parquet");
+    let found = without_origin(&super::read(&lake.dir.path().join(path))).unwrap();
+    assert!(wanted.num_rows() > 0, "{day}");
+    assert_eq!(
+        content_hash(&found).unwrap(),
+        content_hash(&wanted).unwrap(),
+        "{day}"
+    );
 }
 
 /// The mart of a day holds what reports of the day say.
