@@ -161,8 +161,8 @@ impl<'a> Run<'a> {
         Ok(self.done)
     }
 
-    /// Of what is tied to `seeds` the keys that have events around `days`: those of a new day, which is nearly
-    /// all that comes, have none around days that are published.
+    /// Of what is tied to `seeds` the keys of sessions that can have begun on `days`: those of a new day, nearly all
+    /// that comes, have none on days that are published, unless a time zone brings them near.
     async fn near(
         &mut self,
         seeds: HashSet<i64>,
@@ -170,9 +170,8 @@ impl<'a> Run<'a> {
     ) -> Result<HashSet<i64>> {
         let reader = self.reader.ctx();
         let (tied, _) = self.links.tied(reader, &self.index, seeds).await?;
-        let around: BTreeSet<NaiveDate> = days.iter().flat_map(|day| neighbours(*day)).collect();
-        let keys = around.into_iter().flat_map(|day| self.index.keys(day));
-        Ok(keys.filter(|key| tied.contains(*key)).copied().collect())
+        let around = self.keys_around(days);
+        Ok(around.filter(|key| tied.contains(key)).collect())
     }
 
     /// The days that are made anew, in groups.
