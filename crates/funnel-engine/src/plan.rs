@@ -2,6 +2,7 @@
 //! be stopped.
 
 mod merges;
+mod nulls;
 mod ranges;
 mod sorted;
 mod unsorted;
@@ -9,5 +10,6 @@ mod views;
 mod yielding;
 
 pub(crate) use merges::SortedMerges;
+pub(crate) use nulls::NullsInOrders;
 pub(crate) use sorted::SortedFunnels;
 pub(crate) use yielding::YieldingJoins;

@@ -8,7 +8,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
 use crate::local_time;
-use crate::plan::{SortedFunnels, SortedMerges, YieldingJoins};
+use crate::plan::{NullsInOrders, SortedFunnels, SortedMerges, YieldingJoins};
 use crate::udaf::{self, CheckCalls};
 
 /// The aggregate functions of this crate.
@@ -52,6 +52,7 @@ pub fn register_all(session: &SessionContext) {
             .iter()
             .position(|rule| rule.name() == SortedMerges::BEFORE);
         rules.insert(check.unwrap_or(rules.len()), Arc::new(SortedMerges));
+        rules.insert(0, Arc::new(NullsInOrders));
         rules.push(Arc::new(SortedFunnels));
         rules.push(Arc::new(YieldingJoins));
         let with_rules = SessionStateBuilder::new_from_existing(state)

@@ -49,7 +49,7 @@ pub use retention::retention;
 pub(crate) use rows::Batch;
 pub(crate) use sequence::Sequence;
 pub use sequence::{sequence_count, sequence_match};
-pub(crate) use stream::{StreamCall, StreamRows};
+pub(crate) use stream::{StepsOf, StreamCall, StreamRows, Ticked};
 
 /// `window_funnel(window, [mode,] [options,] time, step1, …) → INT`: the number of the last step reached.
 pub fn window_funnel() -> AggregateUDF {

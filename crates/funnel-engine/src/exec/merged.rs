@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | `merged.rs` | the node |
 //! | `merged/piece.rs` | what is read ahead of each stream |
+//! | `merged/pages.rs` | the same from the pages of Parquet files, without a batch |
 //! | `merged/order.rs` | keys as bytes that compare as the streams are sorted |
 //! | `merged/code.rs` | how a key differs from the one before it |
 //! | `merged/tournament.rs` | which stream is next |
@@ -22,6 +23,7 @@
 mod code;
 mod merge;
 mod order;
+mod pages;
 mod piece;
 mod tournament;
 
@@ -46,6 +48,7 @@ use futures::stream::try_unfold;
 
 use super::FunnelParts;
 use merge::Merge;
+use pages::Pages;
 
 /// `GROUP BY` with funnel functions over partitions that are each sorted by the group keys and,
 /// within a key, by time.
@@ -55,6 +58,8 @@ pub(crate) struct MergedFunnelExec {
     parts: FunnelParts,
     /// What each partition of the input is sorted by: the group keys in some order, then time.
     ordering: LexOrdering,
+    /// How its files are read without batches; none: they are not.
+    pages: Option<Arc<Pages>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -81,6 +86,7 @@ impl MergedFunnelExec {
             input.boundedness(),
         );
         Ok(Self {
+            pages: Pages::of(&input, &parts).map(Arc::new),
             input,
             parts,
             ordering,
@@ -108,8 +114,13 @@ impl DisplayAs for MergedFunnelExec {
         self.parts.fmt("MergedFunnelExec", t, f)?;
         let streams = self.input.output_partitioning().partition_count();
         match t {
-            DisplayFormatType::TreeRender => write!(f, "\nstreams={streams}"),
-            _ => write!(f, ", streams={streams}"),
+            DisplayFormatType::TreeRender => write!(f, "\nstreams={streams}")?,
+            _ => write!(f, ", streams={streams}")?,
+        }
+        match (&self.pages, t) {
+            (None, _) => Ok(()),
+            (Some(_), DisplayFormatType::TreeRender) => write!(f, "\ninput=pages"),
+            (Some(_), _) => write!(f, ", input=pages"),
         }
     }
 }

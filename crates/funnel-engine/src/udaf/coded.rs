@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take;
-use datafusion::arrow::datatypes::{DataType, Int8Type, Schema, UInt8Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int8Type, Schema, UInt8Type};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::expressions::Column;
@@ -53,6 +53,24 @@ impl Coded {
         Ok(Some(Self { column, steps }))
     }
 
+    /// The column that the conditions look at.
+    pub(super) fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The steps of each of these values of the column.
+    pub(super) fn of_values(&self, values: ArrayRef, null_hides: bool) -> Result<Steps> {
+        let field = Field::new("value", values.data_type().clone(), true);
+        let rows = values.len();
+        let each = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values])?;
+        let conditions = self
+            .steps
+            .iter()
+            .map(|step| step.evaluate(&each)?.into_array(rows))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Steps::of(&conditions, rows, null_hides))
+    }
+
     /// None if the column has too many values in this batch, or is of a type that holds many.
     pub(super) fn read(&self, batch: &RecordBatch, null_hides: bool) -> Result<Option<Steps>> {
         let Some(values) = Values::of(batch.column(self.column)) else {
@@ -60,15 +78,7 @@ impl Coded {
         };
         let first = UInt32Array::from(values.firsts);
         let column = take(batch.column(self.column).as_ref(), &first, None)?;
-        let field = batch.schema_ref().field(self.column).clone();
-        let schema = Arc::new(Schema::new(vec![field]));
-        let each = RecordBatch::try_new(schema, vec![column])?;
-        let conditions = self
-            .steps
-            .iter()
-            .map(|step| step.evaluate(&each)?.into_array(each.num_rows()))
-            .collect::<Result<Vec<_>>>()?;
-        let each = Steps::of(&conditions, each.num_rows(), null_hides);
+        let each = self.of_values(column, null_hides)?;
         Ok(Some(Steps {
             masks: each.masks.gather(&values.codes),
             seen: each.seen.map(|seen| {

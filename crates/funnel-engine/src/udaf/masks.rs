@@ -80,6 +80,15 @@ impl Masks {
         }
     }
 
+    /// The mask of each row from the number of its value.
+    pub(super) fn of_ids(&self, ids: &[u32]) -> Self {
+        match self {
+            Self::Bytes(masks) => Self::Bytes(of_ids(masks, ids)),
+            Self::Shorts(masks) => Self::Shorts(of_ids(masks, ids)),
+            Self::Words(masks) => Self::Words(of_ids(masks, ids)),
+        }
+    }
+
     /// Only the rows that are `seen` satisfy anything.
     pub(super) fn hide(&mut self, seen: &BooleanBuffer) {
         each_width!(self, masks => {
@@ -176,6 +185,11 @@ fn gather<M: Copy + Default>(masks: &[M], codes: &[u8]) -> Vec<M> {
         *slot = *mask;
     }
     codes.iter().map(|code| table[usize::from(*code)]).collect()
+}
+
+fn of_ids<M: Copy + Default>(masks: &[M], ids: &[u32]) -> Vec<M> {
+    let masks = ids.iter().map(|id| masks.get(*id as usize).copied());
+    masks.map(Option::unwrap_or_default).collect()
 }
 
 fn pick<M: Copy>(masks: &[M], positions: &[usize]) -> Vec<M> {

@@ -79,18 +79,32 @@ impl Batch {
         filter: Option<&BooleanArray>,
     ) -> Result<Self> {
         let (ticks, nulls) = call.axis.ticks(time)?;
-        let timed = nulls.map(NullBuffer::into_inner);
-        let mut seen = steps.seen;
-        for visible in [filter.map(is_true), timed.clone()].into_iter().flatten() {
-            seen = Some(both(seen.take(), &visible));
+        let mut batch = Self::at(call, ticks, nulls, steps);
+        if let Some(visible) = filter.map(is_true) {
+            batch.seen = Some(both(batch.seen.take(), &visible));
         }
-        Ok(Self {
+        Ok(batch)
+    }
+
+    /// Rows at `ticks`, as far as they have a time: where `nulls` says so, or all.
+    pub(super) fn at(
+        call: &Call,
+        ticks: ScalarBuffer<i64>,
+        nulls: Option<NullBuffer>,
+        steps: Steps,
+    ) -> Self {
+        let timed = nulls.map(NullBuffer::into_inner);
+        let seen = match &timed {
+            Some(timed) => Some(both(steps.seen, timed)),
+            None => steps.seen,
+        };
+        Self {
             ticks,
             timed,
             masks: steps.masks,
             seen,
             all_rows: call.all_rows(),
-        })
+        }
     }
 
     /// Times, masks, and the rows that the funnel may look at (none: all).

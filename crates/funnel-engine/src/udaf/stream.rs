@@ -1,5 +1,7 @@
 //! A call over sorted input: rows of one run after the other, answers as runs end.
 
+mod by_value;
+
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use super::coded::Coded;
 use super::masks::{Steps, each_width};
 use super::rows::Batch;
 use super::{Funnel, sort};
+pub(crate) use by_value::{StepsOf, Ticked};
 
 /// A call of a funnel function in a `GROUP BY` over sorted input.
 #[derive(Debug, Clone)]

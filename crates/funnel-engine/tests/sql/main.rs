@@ -11,6 +11,7 @@ mod ids;
 mod local_time;
 mod options;
 mod oracle;
+mod pages;
 mod session;
 mod sorted;
 mod state;

@@ -204,6 +204,38 @@ async fn merged_keys_may_be_many_columns_of_any_order_and_null() {
     assert_eq!(text(&session, &sql).await, text(&plain, &sql).await);
 }
 
+/// By least and greatest values the second file goes on where the first ends; rows without a visitor lie between.
+#[tokio::test]
+async fn nulls_at_the_end_of_a_file_break_the_order_with_the_next() {
+    let dir = TempDir::new().unwrap();
+    let mut all = Vec::new();
+    let parts = [
+        "('a', 1, 1), ('b', 2, 1), (NULL, 3, 1)",
+        "('c', 4, 1), (NULL, 5, 2)",
+    ];
+    for (number, part) in parts.into_iter().enumerate() {
+        let sql = format!("SELECT * FROM (VALUES {part}) AS rows (visitor, ts, step)");
+        let batches = run(&session(), &sql).await.unwrap();
+        let batch = concat_batches(&batches[0].schema(), &batches).unwrap();
+        write(&dir.path().join(format!("{number}.parquet")), &batch, true);
+        all.push(batch);
+    }
+    let plain = crate::session();
+    let table = MemTable::try_new(all[0].schema(), vec![all]).unwrap();
+    plain.register_table("t", Arc::new(table)).unwrap();
+    let over = SessionBuilder::new().target_partitions(1).build().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let options = ParquetReadOptions::default();
+    over.register_parquet("t", path, options).await.unwrap();
+    for sql in [
+        "SELECT visitor, ts FROM t ORDER BY visitor, ts",
+        "SELECT visitor, count(*) FROM t GROUP BY visitor ORDER BY visitor",
+        "SELECT visitor, window_funnel(9, ts, step = 1, step = 2) FROM t GROUP BY visitor ORDER BY visitor",
+    ] {
+        assert_eq!(text(&over, sql).await, text(&plain, sql).await, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_fails_fails_the_merge() {
     let dir = TempDir::new().unwrap();

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::MergedFunnelExec;
 use super::code::{Code, is_before};
 use super::order::Order;
-use super::piece::{Piece, Read, read};
+use super::piece::{Batches, Piece, Read, end};
 use super::tournament::Tournament;
 use crate::exec::FunnelParts;
 use crate::udaf::Histories;
@@ -78,10 +78,24 @@ impl Merge {
         let mut readers = JoinSet::new();
         let mut cursors = Vec::new();
         for partition in 0..node.input.output_partitioning().partition_count() {
-            let input = node.input.execute(partition, Arc::clone(context))?;
             // One piece is read ahead; more would take memory for each stream.
             let (to, pieces) = channel(1);
-            readers.spawn(read(input, node.parts.clone(), Arc::clone(&order), to));
+            match &node.pages {
+                Some(pages) => {
+                    let reader = pages.reader(node, partition, &order, context)?;
+                    readers.spawn(async move { end(reader.send(&to).await, &to).await });
+                }
+                None => {
+                    let batches = Batches {
+                        input: node.input.execute(partition, Arc::clone(context))?,
+                        parts: node.parts.clone(),
+                        order: Arc::clone(&order),
+                    };
+                    let mut before = None;
+                    readers
+                        .spawn(async move { end(batches.send(&mut before, &to).await, &to).await });
+                }
+            }
             cursors.push(Cursor {
                 pieces,
                 piece: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::row::Rows;
 use datafusion::common::Result;
@@ -44,14 +44,25 @@ impl Piece {
         let first = UInt32Array::from_iter_values(first);
         let columns = columns.iter();
         let keys = columns.map(|column| Ok(take(column.as_ref(), &first, None)?));
-        let keys = order.encode(&keys.collect::<Result<Vec<_>>>()?)?;
+        let keys = keys.collect::<Result<Vec<_>>>()?;
         offsets.push(batch.num_rows());
         let calls = parts.calls.iter();
         let calls = calls.map(|call| Ok(call.read(batch)?.into_piece(&offsets)));
+        Self::new(&keys, order, before, calls.collect::<Result<_>>()?)
+    }
+
+    /// Of the group keys of each run and the rows of each call.
+    pub(super) fn new(
+        keys: &[ArrayRef],
+        order: &Order,
+        before: &mut Option<Vec<u8>>,
+        calls: Vec<Rowed>,
+    ) -> Result<Self> {
+        let keys = order.encode(keys)?;
         Ok(Self {
             codes: codes(&keys, before),
             keys,
-            calls: calls.collect::<Result<_>>()?,
+            calls,
         })
     }
 
@@ -89,25 +100,34 @@ fn codes(keys: &Rows, before: &mut Option<Vec<u8>>) -> Vec<Code> {
     codes
 }
 
-/// Reads a stream to its end, or until nobody listens.
-pub(super) async fn read(
-    mut input: SendableRecordBatchStream,
-    parts: FunnelParts,
-    order: Arc<Order>,
-    to: Sender<Read>,
-) {
-    let mut before = None;
-    while let Some(batch) = input.next().await {
-        let piece = match batch {
-            Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => Piece::of(&batch, &parts, &order, &mut before).map(Some),
-            Err(error) => Err(error),
-        };
-        let is_last = piece.is_err();
-        if to.send(piece).await.is_err() || is_last {
-            return;
+/// A stream of batches that is read piece by piece.
+pub(super) struct Batches {
+    pub(super) input: SendableRecordBatchStream,
+    pub(super) parts: FunnelParts,
+    pub(super) order: Arc<Order>,
+}
+
+impl Batches {
+    /// Sends all pieces; `before` is the last key before them, and then their last one. Stops where nobody listens.
+    pub(super) async fn send(
+        mut self,
+        before: &mut Option<Vec<u8>>,
+        to: &Sender<Read>,
+    ) -> Result<()> {
+        while let Some(batch) = self.input.next().await.transpose()? {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let piece = Piece::of(&batch, &self.parts, &self.order, before)?;
+            if to.send(Ok(Some(piece))).await.is_err() {
+                break;
+            }
         }
+        Ok(())
     }
-    // If nobody listens any more, nobody needs to know.
-    let _ = to.send(Ok(None)).await;
+}
+
+/// Says how sending has ended. If nobody listens any more, nobody needs to know.
+pub(super) async fn end(sent: Result<()>, to: &Sender<Read>) {
+    let _ = to.send(sent.map(|()| None)).await;
 }
