@@ -143,13 +143,23 @@ impl<'a> Run<'a> {
         let mut days: BTreeSet<NaiveDate> = self.record.days.keys().copied().collect();
         days.extend(&self.requested);
         days.retain(|day| !self.anew.contains(day));
+        let mut anew = self.anew.clone();
         if !days.is_empty() {
-            let seeds = self.near(seeds, &days).await?;
+            let mut seeds = self.near(seeds, &days).await?;
+            if !self.is_utc()
+                && let Some(first) = self.together(&anew).into_iter().next()
+            {
+                // The events of a new day are near a published one too: they are looked at once, for both.
+                seeds.extend(self.keys_around(&first));
+                anew.retain(|day| !first.contains(day));
+                days.extend(first);
+            }
             // What a day held may not be what was published: it is made from its events.
             let damaged = self.pass(seeds, &days).await?;
+            anew.extend(&damaged);
             self.anew.extend(damaged);
         }
-        for days in self.anew_together() {
+        for days in self.together(&anew) {
             let seeds = self.keys_around(&days).collect();
             self.pass(seeds, &days).await?;
         }
@@ -174,11 +184,16 @@ impl<'a> Run<'a> {
         Ok(around.filter(|key| tied.contains(key)).collect())
     }
 
-    /// The days that are made anew, in groups.
-    fn anew_together(&self) -> Vec<BTreeSet<NaiveDate>> {
+    /// Does every local day begin with its UTC day?
+    fn is_utc(&self) -> bool {
+        self.options.accounts.values().all(|zone| *zone == Tz::UTC)
+    }
+
+    /// Days that are made anew, in groups.
+    fn together(&self, days: &BTreeSet<NaiveDate>) -> Vec<BTreeSet<NaiveDate>> {
         let mut groups: Vec<BTreeSet<NaiveDate>> = Vec::new();
         let mut keys = 0;
-        for day in &self.anew {
+        for day in days {
             let of_day = self.index.keys(*day).len();
             keys += of_day;
             match groups.last_mut().filter(|_| keys <= KEYS_AT_ONCE) {
@@ -196,8 +211,7 @@ impl<'a> Run<'a> {
 
     /// The keys of every session that can have begun on one of `days`.
     fn keys_around(&self, days: &BTreeSet<NaiveDate>) -> impl Iterator<Item = i64> {
-        let is_utc = self.options.accounts.values().all(|zone| *zone == Tz::UTC);
-        let around = |day: &NaiveDate| match is_utc {
+        let around = |day: &NaiveDate| match self.is_utc() {
             true => vec![*day],
             false => neighbours(*day),
         };
