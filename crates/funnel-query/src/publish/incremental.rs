@@ -149,10 +149,13 @@ impl<'a> Run<'a> {
             if !self.is_utc()
                 && let Some(first) = self.together(&anew).into_iter().next()
             {
+                let around: HashSet<i64> = self.keys_around(&first).collect();
                 // The events of a new day are near a published one too: they are looked at once, for both.
-                seeds.extend(self.keys_around(&first));
-                anew.retain(|day| !first.contains(day));
-                days.extend(first);
+                if 2 * seeds.len() >= around.len() {
+                    seeds.extend(around);
+                    anew.retain(|day| !first.contains(day));
+                    days.extend(first);
+                }
             }
             // What a day held may not be what was published: it is made from its events.
             let damaged = self.pass(seeds, &days).await?;
