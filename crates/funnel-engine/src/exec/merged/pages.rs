@@ -6,8 +6,8 @@
 //! event_time  …             decoded into the column that the kernel reads
 //! ```
 //!
-//! An array of texts has 16 bytes for each row, which are written, hashed and compared; this is most of what a funnel
-//! over a sorted file costs. What is not as it has to be is read batch by batch, file by file: see [`Needed::places`].
+//! An array of texts has 16 bytes for each row, which would be written, hashed and compared. A file that is not as it has
+//! to be is read batch by batch: see [`Needed::places`].
 //!
 //! | File | What |
 //! | --- | --- |
